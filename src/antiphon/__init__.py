@@ -1,0 +1,146 @@
+"""antiphon: a sans-IO protocol engine for realtime voice sessions, client and server.
+
+Bytes and events in, actions out: `Session` speaks messages, `Connection` bytes; adapters carry them to sockets and sound.
+Start with ``docs/howto/drive-the-engine.md``. Events are in `antiphon.messages`.
+
+What needs the ``websockets`` package (`Connection`, `Wire`) is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from antiphon import messages
+from antiphon.engine import inputs
+from antiphon.engine.actions import (
+    Action,
+    Actions,
+    Closed,
+    CloseTransport,
+    Connected,
+    Deliver,
+    Disconnected,
+    Dropped,
+    Finished,
+    HandshakeReceived,
+    InputAudio,
+    InputCommitted,
+    LostToVad,
+    Merged,
+    OpenTransport,
+    Outcome,
+    PlayAudio,
+    Rejected,
+    Report,
+    RequestSettled,
+    ResponseCancelled,
+    ResponseRequested,
+    StopAudio,
+    TimedOut,
+    Transmit,
+    TransmitMessage,
+)
+from antiphon.engine.audio import PCM16_24K, PCMA, PCMU, AudioFormat
+from antiphon.engine.client import ClientSession
+from antiphon.engine.config import ArbiterPolicy, ConnectionConfig, Durations, Limits, Role, SessionConfig
+from antiphon.engine.content import (
+    ArgumentsDelta,
+    AudioDelta,
+    Content,
+    ItemFinished,
+    ItemStarted,
+    ResponseFinished,
+    TextDelta,
+    TranscriptCompleted,
+    TranscriptDelta,
+    TranscriptFailed,
+)
+from antiphon.engine.endpoint import Endpoint
+from antiphon.engine.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError, SnapshotError
+from antiphon.engine.inputs import Input
+from antiphon.engine.pump import Pump
+from antiphon.engine.resources import Resources
+from antiphon.engine.server import ServerSession
+from antiphon.engine.session import Session
+from antiphon.engine.snapshot import Snapshot
+from antiphon.engine.timers import Instant, Timer
+
+if TYPE_CHECKING:
+    from antiphon.engine.connection import Connection
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PCM16_24K",
+    "PCMA",
+    "PCMU",
+    "Action",
+    "Actions",
+    "ArbiterPolicy",
+    "ArgumentsDelta",
+    "AudioDelta",
+    "AudioFormat",
+    "ClientSession",
+    "CloseTransport",
+    "Closed",
+    "Connected",
+    "Connection",
+    "ConnectionConfig",
+    "Content",
+    "Deliver",
+    "Disconnected",
+    "Dropped",
+    "Durations",
+    "Endpoint",
+    "Fault",
+    "Finished",
+    "HandshakeReceived",
+    "Input",
+    "InputAudio",
+    "InputCommitted",
+    "Instant",
+    "ItemFinished",
+    "ItemStarted",
+    "Limits",
+    "LocalProtocolError",
+    "LostToVad",
+    "Merged",
+    "OpenTransport",
+    "Outcome",
+    "PlayAudio",
+    "ProtocolError",
+    "Pump",
+    "Rejected",
+    "RemoteProtocolError",
+    "Report",
+    "RequestSettled",
+    "Resources",
+    "ResponseCancelled",
+    "ResponseFinished",
+    "ResponseRequested",
+    "Role",
+    "ServerSession",
+    "Session",
+    "SessionConfig",
+    "Snapshot",
+    "SnapshotError",
+    "StopAudio",
+    "TextDelta",
+    "TimedOut",
+    "Timer",
+    "TranscriptCompleted",
+    "TranscriptDelta",
+    "TranscriptFailed",
+    "Transmit",
+    "TransmitMessage",
+    "inputs",
+    "messages",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Connection":
+        from antiphon.engine.connection import Connection
+
+        return Connection
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

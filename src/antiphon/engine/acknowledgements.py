@@ -1,0 +1,161 @@
+"""Commands of ours whose answer has not come, in the order in which they were sent.
+
+Server events carry no id of the command behind them, except `error.event_id`, and that is often null. What there is, is
+order: commands are answered one after another (R-A1). So an answer that overtakes another says that the other will not
+come, and an error without an id belongs to the oldest command that its code fits (R-Q4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from antiphon.messages import ClientEvent, ConversationItemCreate, FunctionCallOutputItem, Item, MessageItem
+
+if TYPE_CHECKING:
+    from antiphon.engine.client import ClientSession
+
+
+class Pending(Struct, frozen=True):
+    """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
+    ``shape`` tells items without an id apart; ``held`` commands may be answered later than what was sent after them."""
+
+    sequence: int
+    event_id: str
+    type: str
+    key: str | None = None
+    shape: str = ""
+    held: bool = False
+
+
+ANSWERS = {
+    "session.update": "session.updated",
+    "input_audio_buffer.commit": "input_audio_buffer.committed",
+    "input_audio_buffer.clear": "input_audio_buffer.cleared",
+    "conversation.item.create": "conversation.item.added",
+    "conversation.item.delete": "conversation.item.deleted",
+    "conversation.item.truncate": "conversation.item.truncated",
+    "conversation.item.retrieve": "conversation.item.retrieved",
+}
+"""Which event answers which command. `response.create` is the arbiter's, `append` and `response.cancel` have none."""
+
+_COMMAND_OF_CODE = {
+    "input_audio_buffer_commit_empty": "input_audio_buffer.commit",
+    "item_delete_invalid_item_id": "conversation.item.delete",
+    "item_retrieve_invalid_item_id": "conversation.item.retrieve",
+    "item_truncate_invalid_item_id": "conversation.item.truncate",
+    "integer_below_min_value": "conversation.item.truncate",
+    "invalid_tool_call_id": "conversation.item.create",
+    "cannot_update_voice": "session.update",
+}
+
+
+class Acknowledgements:
+    """The unanswered commands of one client session."""
+
+    __slots__ = ("_pending", "_sequence", "_session")
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+        self._pending: deque[Pending] = deque()
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def next_sequence(self) -> int:
+        """The place of the next command among all that were sent."""
+        self._sequence += 1
+        return self._sequence
+
+    def sent(self, event: ClientEvent, event_id: str) -> None:
+        """A command went out."""
+        sequence = self.next_sequence()
+        if event.type not in ANSWERS:
+            return
+        key, shape, held = getattr(event, "item_id", None), "", False
+        if isinstance(event, ConversationItemCreate):
+            key = event.item.id or None
+            shape = shape_of(event.item)
+            held = isinstance(event.item, FunctionCallOutputItem)
+        self._pending.append(
+            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held)
+        )
+        if len(self._pending) > self._session.config.limits.pending_commands:
+            self._pending.popleft()
+
+    def has(self, command: str) -> bool:
+        """Whether a command of this type is unanswered."""
+        return any(pending.type == command for pending in self._pending)
+
+    def answered(self, command: str, event: object, *, key: str | None = None, shape: str = "") -> bool:
+        """The answer to a ``command`` came. False when none is pending that it fits."""
+        for pending in self._pending:
+            if pending.type == command and (
+                pending.key == key if pending.key is not None else pending.shape in ("", shape)
+            ):
+                self._pending.remove(pending)
+                self.overtake(pending.sequence, event, command=command)
+                return True
+        return False
+
+    def overtake(self, sequence: int, event: object, *, command: str) -> None:
+        """What was sent before ``sequence`` and had to be answered by now will not be: report and forget it (R-A1)."""
+        lost = [
+            pending
+            for pending in self._pending
+            if pending.sequence < sequence and not pending.held and _precedes(pending.type, command)
+        ]
+        for pending in lost:
+            self._pending.remove(pending)
+            self._session.report(
+                "R-A1", event, f"{pending.type} was not answered before the answer to a later {command}"
+            )
+
+    def rejected(self, event_id: str | None, code: str | None) -> Pending | None:
+        """An ``error`` came: the command it names, or the oldest that its code fits; None when there is none."""
+        command = _COMMAND_OF_CODE.get(code or "")
+        for pending in self._pending:
+            if pending.event_id == event_id or (event_id is None and pending.type == command):
+                self._pending.remove(pending)
+                return pending
+        return None
+
+    def clear(self) -> None:
+        """The socket is gone: no answer comes any more."""
+        self._pending.clear()
+
+    def unanswered(self) -> tuple[Pending, ...]:
+        """The commands whose answer is still out, oldest first."""
+        return tuple(self._pending)
+
+    def dump(self) -> AcknowledgementsState:
+        return AcknowledgementsState(self._sequence, list(self._pending))
+
+    def load(self, state: AcknowledgementsState) -> None:
+        self._sequence = state.sequence
+        self._pending = deque(state.pending)
+
+
+class AcknowledgementsState(Struct, frozen=True):
+    """The unanswered commands in a snapshot."""
+
+    sequence: int
+    pending: list[Pending]
+
+
+def shape_of(item: Item) -> str:
+    """What an item looks like to somebody who does not know its id."""
+    return f"{item.type}/{item.role}" if isinstance(item, MessageItem) else item.type
+
+
+def _precedes(earlier: str, later: str) -> bool:
+    """Whether an answer to ``later`` shows that an unanswered ``earlier`` command stays so.
+
+    Of one kind always. Across kinds only where recordings show the order: an update is answered before anything that was
+    sent after it, an item before the response that was asked for after it."""
+    if earlier == later or earlier == "session.update":
+        return True
+    return earlier == "conversation.item.create" and later == "response.create"

@@ -1,0 +1,618 @@
+"""The client role: commands out, events in, the player beside.
+
+What events do is in ``incoming.py``; requests are the arbiter's, the ear is the listener's, what may be sent is in
+``legality.py``. Here is the rest: the door in both directions, the gap before a socket opens, and what a socket's end takes
+with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, cast
+
+from msgspec import UNSET, UnsetType, structs
+
+from antiphon import messages as m
+from antiphon.engine.acknowledgements import Acknowledgements
+from antiphon.engine.actions import Action, Actions, Deliver, Dropped, RequestSettled, TransmitMessage
+from antiphon.engine.arbiter import Arbiter
+from antiphon.engine.audio import InputAudioLedger, append_message, byte_length
+from antiphon.engine.codec import (
+    Rejected,
+    Repaired,
+    encode,
+    encode_text,
+    server_decoder,
+)
+from antiphon.engine.config import Role, SessionConfig
+from antiphon.engine.conversation import Conversation, Misplaced, Node
+from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.incoming import (
+    CONVERSATION_ITEM,
+    HANDLERS,
+    INPUT_AUDIO_BUFFER,
+    NEVER_OVERDUE,
+    RESPONSE,
+    SESSION,
+    find_item,
+)
+from antiphon.engine.legality import check
+from antiphon.engine.link import LINK, End
+from antiphon.engine.listener import Listener
+from antiphon.engine.playback import PlaybackLedger
+from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.session import Buffer, Entropy, Session
+from antiphon.engine.timers import Instant, Timer
+from antiphon.engine.usage import Usage
+
+if TYPE_CHECKING:
+    from antiphon.engine.snapshot import Snapshot
+
+class ClientSession(Session, role=Role.CLIENT):
+    """A `Session` that talks to a server.
+
+    Read-only for the application: ``conversation``, ``responses``, ``playback``, ``usage``, ``rate_limits``,
+    ``configuration`` (the session as the server last told it), ``state``.
+    """
+
+    __slots__ = (
+        "_decode",
+        "gap",
+        "gap_audio",
+        "_mark",
+        "_open_in_conversation",
+        "acknowledgements",
+        "announced_item_id",
+        "arbiter",
+        "calls",
+        "committed_item_ids",
+        "configuration",
+        "conversation",
+        "deliveries",
+        "detection",
+        "detector",
+        "fatal_code",
+        "finished_responses",
+        "has_spoken",
+        "input_audio",
+        "listener",
+        "mcp_work",
+        "outputs",
+        "overdue_item_id",
+        "place",
+        "playback",
+        "rate_limits",
+        "responses",
+        "speech_end_ms",
+        "stream_keys",
+        "streams",
+        "timeout_item_id",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        config: SessionConfig,
+        *,
+        now: Instant,
+        entropy: Entropy | None = None,
+        speaks_bytes: bool = False,
+    ) -> None:
+        super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
+        limits = config.limits
+        self._decode = server_decoder(limits.json_depth)
+        self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
+        self.gap_audio = 0
+        self._mark: int | None = None
+        self.place = Place(SESSION.initial)
+        self.detector = Place(INPUT_AUDIO_BUFFER.initial)
+        self.configuration: m.AnySession | None = None
+        self.detection: m.TurnDetection | None = None
+        self.conversation = Conversation(
+            max_items=limits.conversation_items,
+            max_text_bytes=limits.conversation_text_bytes,
+            max_waiting=limits.waiting_items,
+            max_tombstones=limits.tombstones,
+            max_early=limits.early_transcripts,
+        )
+        self.arbiter = Arbiter(self)
+        self.acknowledgements = Acknowledgements(self)
+        self.listener = Listener(self)
+        self.playback = PlaybackLedger(live_limit=limits.playback_entries, history_limit=limits.playback_entries)
+        self.input_audio = InputAudioLedger()
+        self.responses: dict[str, ResponseRecord] = {}
+        self.finished_responses: deque[str] = deque()
+        self._open_in_conversation: dict[str, ResponseRecord] = {}
+        self.streams: dict[tuple[str, int], StreamRecord] = {}
+        self.stream_keys: dict[str, list[int]] = {}
+        self.outputs: dict[str, OutputRecord] = {}
+        self.deliveries: dict[str, Place] = {}
+        self.mcp_work: dict[str, Place] = {}
+        self.calls: dict[str, None] = {}
+        self.committed_item_ids: dict[str, None] = {}
+        self.announced_item_id: str | None = None
+        self.timeout_item_id: str | None = None
+        self.overdue_item_id: str | None = None
+        self.speech_end_ms: int | None = None
+        self.fatal_code: str | None = None
+        self.has_spoken = False
+        self.usage = Usage()
+        self.rate_limits: tuple[m.RateLimit, ...] = ()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """The session's state in ``spec/machines/session.toml``."""
+        return self.place.state
+
+    @property
+    def input_audio_buffer(self) -> InputAudioLedger:
+        """What went into the server's input buffer, in samples; ``input_audio_buffer_state`` says what is detected."""
+        return self.input_audio
+
+    @property
+    def input_audio_buffer_state(self) -> str:
+        """The buffer's state in ``spec/machines/input_audio_buffer.toml``."""
+        return self.detector.state
+
+    @property
+    def default_response(self) -> ResponseRecord | None:
+        """The response in progress in the default conversation, the oldest if a server runs several."""
+        return next(iter(self._open_in_conversation.values()), None)
+
+    # -- events in -----------------------------------------------------------------------------------------------------
+
+    def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
+        if now < self.now and self.closed is None:
+            self._check_time(now)
+        if self.link.state != "open":
+            return ()  # before a socket there is nothing to hear, after our close nobody listens
+        self.now = now
+        event = self._decode(text)
+        handler = HANDLERS.get(event.__class__)
+        raw = text if text.__class__ is bytes or text.__class__ is str else bytes(cast(Buffer, text))
+        if handler is None:
+            self._receive_unusual(event, raw)
+        else:
+            self._out.append(Deliver(event, raw))
+            self._mark = 0
+            if self.overdue_item_id is not None or self.place.state == "awaiting":
+                self._check_order(event)
+            handler(self, event)
+            self._mark = None
+        out = self._out
+        self._out = []
+        return tuple(out)
+
+    def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
+        if now < self.now and self.closed is None:
+            self._check_time(now)
+        if self.link.state != "open":
+            return ()
+        self.enter(now)
+        self._take(event, encode_text(event).encode("utf-8"))
+        return self.leave()
+
+    def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
+        """Deliver one decoded event and let it work."""
+        self.act(Deliver(event, raw))
+        self._mark = len(self._out) - 1
+        handler = HANDLERS.get(type(event))
+        if handler is not None:
+            self._check_order(event)
+            handler(self, event)
+        elif isinstance(event, m.Malformed):
+            self._malformed(event)
+        elif event.type in m.CLIENT_EVENTS:
+            self.report("R-E6", event, f"{event.type} is what a client sends")
+        self._mark = None
+
+    def _receive_unusual(self, decoded: object, raw: bytes | str) -> None:
+        """What did not come through the typed decoder (R-E1 … R-E5)."""
+        if isinstance(decoded, Rejected):
+            if decoded.kind == "utf8":
+                fault = Fault("protocol", "a text message that is not UTF-8", "R-E2")
+                self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
+            else:
+                self.report("R-E3" if decoded.kind == "depth" else "R-E1", None, decoded.detail)
+        elif isinstance(decoded, Repaired):
+            self._take(decoded.event, raw)
+            for problem in decoded.problems:
+                self.report("R-E5", decoded.event, problem.message, problem.path)
+
+    def _malformed(self, event: m.Malformed) -> None:
+        """The body is lost, the envelope may still end a response (R-R4)."""
+        if event.type != "response.done":
+            return
+        body = event.data.get("response")
+        response_id = body.get("id") if isinstance(body, dict) else None
+        record = self.responses.get(response_id) if isinstance(response_id, str) else self.default_response
+        if record is not None and record.is_open:
+            self.step(RESPONSE, record, "internal.malformed_done", event)
+
+    def _check_order(self, event: m.Event) -> None:
+        """The two rules that any other event may break: the session comes first, an item's end directly follows it."""
+        if self.place.state == "awaiting" and not isinstance(event, (m.SessionCreated, m.Error)):
+            self.step(SESSION, self.place, "internal.early_event", event)
+        overdue = self.overdue_item_id
+        if overdue is None or type(event) in NEVER_OVERDUE:
+            return
+        if isinstance(event, m.ConversationItemDone) and event.item.id == overdue:
+            return
+        self.overdue_item_id = None
+        self.step(CONVERSATION_ITEM, find_item(self, overdue), "internal.other_event", event)
+
+    # -- commands out --------------------------------------------------------------------------------------------------
+
+    def identify(self, event: m.ClientEvent) -> m.ClientEvent:
+        """``event`` with an event id; `send` does the same. For those who wait for a `RequestSettled` of theirs."""
+        if isinstance(event.event_id, str) and event.event_id:
+            return event
+        return structs.replace(event, event_id=self.next_id("event"))
+
+    def send(
+        self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        command = self._checked(event, now, override)
+        self.enter(now)
+        self._submit(self.identify(command), forced="R-Q1" in override)
+        return self.leave()
+
+    def _checked(self, event: m.ClientEvent | m.ServerEvent, now: Instant, override: Collection[str]) -> m.ClientEvent:
+        """Everything that may refuse a command, before anything changes (L3)."""
+        self._command_at(now)
+        if type(event) not in _COMMANDS:
+            raise LocalProtocolError(f"a client does not send {type(event).__name__}", rule="R-E6")
+        command = cast(m.ClientEvent, event)
+        if self.link.state == "closing":
+            raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
+        try:
+            encode(command)
+        except ValueError as error:
+            raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
+        check(self, command, override)
+        if isinstance(command, m.ResponseCreate):
+            self.arbiter.check(command, override="R-Q1" in override)
+        if self.link.state != "open" and len(self.gap) >= self.config.limits.queued_commands:
+            raise LocalProtocolError(f"{len(self.gap)} commands wait for a socket already", rule="R-N2")
+        return command
+
+    def _submit(self, event: m.ClientEvent, *, forced: bool) -> None:
+        if self.link.state != "open":
+            self.gap.append((event, forced))
+        elif isinstance(event, m.ResponseCreate):
+            self.arbiter.submit(event, forced=forced)
+        else:
+            self.command(event)
+
+    def command(self, event: m.ClientEvent) -> None:
+        """Transmit a command that is no request, and expect its answer."""
+        event = self.identify(event)
+        self.acknowledgements.sent(event, cast(str, event.event_id))
+        self.transmit(encode(event))
+        if isinstance(event, m.InputAudioBufferAppend):
+            padding = event.audio[-2:].count("=")
+            self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
+            return
+        if isinstance(event, m.InputAudioBufferCommit):
+            # Counted as gone at once: the next commit needs audio of its own.
+            self.input_audio.commit()
+        elif isinstance(event, m.InputAudioBufferClear):
+            self.input_audio.clear()
+        elif isinstance(event, m.ResponseCancel):
+            self._cancelling(event)
+        output = event.item if isinstance(event, m.ConversationItemCreate) else None
+        if isinstance(output, m.FunctionCallItem):
+            self._know_call(output)  # an output may follow at once
+        self.arbiter.command_sent(
+            output_of=output.call_id if isinstance(output, m.FunctionCallOutputItem) else None
+        )
+
+    def _cancelling(self, event: m.ResponseCancel) -> None:
+        record = (
+            self.responses.get(event.response_id) if isinstance(event.response_id, str) else self.default_response
+        )
+        if record is not None and record.is_open:
+            self.step(RESPONSE, record, "response.cancel", event)
+
+    def transmit(self, text: bytes) -> None:
+        """Put one message on the wire."""
+        self.act(TransmitMessage(text))
+
+    def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
+        self._command_at(now)
+        size = byte_length(pcm)
+        width = self.input_audio.format.bytes_per_sample
+        if size == 0 or size % width:
+            raise LocalProtocolError(
+                f"{size} bytes are no whole samples of {width} bytes", rule="R-I6", code="invalid_value", param="audio"
+            )
+        if size > self.config.limits.append_audio_bytes:
+            raise LocalProtocolError(f"{size} bytes of audio in one event, at most 15 MiB", rule="R-I6")
+        if self.link.state == "closing":
+            raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
+        self.now = now
+        if self.link.state != "open":
+            self._keep_audio(bytes(pcm))
+            return ()
+        self.input_audio.append(size)
+        return (TransmitMessage(append_message(pcm)),)
+
+    def _keep_audio(self, pcm: bytes) -> None:
+        """Between sockets the newest `limits.gap_audio_ms` stay."""
+        self.gap.append(pcm)
+        self.gap_audio += len(pcm)
+        width = self.input_audio.format.bytes_per_sample
+        most = self.input_audio.format.samples_for_ms(self.config.limits.gap_audio_ms) * width
+        while self.gap_audio > most:
+            oldest = next(entry for entry in self.gap if isinstance(entry, bytes))
+            self.gap.remove(oldest)
+            self.gap_audio -= len(oldest)
+
+    # -- the player ----------------------------------------------------------------------------------------------------
+
+    def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
+        self._device_at(samples, now)
+        self.enter(now)
+        self.listener.played(item_id, content_index, samples)
+        return self.leave()
+
+    def audio_stopped(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
+        self._device_at(samples, now)
+        self.enter(now)
+        self.listener.stopped(item_id, content_index, samples)
+        return self.leave()
+
+    def _device_at(self, samples: int, now: Instant) -> None:
+        self._command_at(now)
+        if not isinstance(samples, int) or samples < 0:
+            raise LocalProtocolError(f"samples must be an integer of at least 0, not {samples!r}", rule="R-B1")
+
+    def interrupt(self, now: Instant) -> Actions:
+        self._command_at(now)
+        self.enter(now)
+        self.arbiter.withdraw()
+        record = self.default_response
+        if record is not None and record.state == "in_progress" and self.link.state == "open":
+            self.command(m.ResponseCancel(response_id=record.id))
+        self.listener.stop()
+        return self.leave()
+
+    # -- for the rules -------------------------------------------------------------------------------------------------
+
+    def act_before_delivery(self, action: Action) -> None:
+        """Put an action before the `Deliver` of the event that causes it: the sound stops first."""
+        if self._mark is None:
+            self.act(action)
+        else:
+            self._out.insert(self._mark, action)
+            self._mark += 1
+
+    def open_response(self, record: ResponseRecord) -> None:
+        """A response is in progress from here on."""
+        self.responses[record.id] = record
+        if record.in_conversation:
+            self._open_in_conversation[record.id] = record
+        if len(self.responses) - len(self.finished_responses) > self.config.limits.open_responses:
+            oldest = next(each for each in self.responses.values() if each.is_open)
+            self.report("R-N2", None, "too many responses in progress; the oldest is forgotten")
+            self.step(RESPONSE, oldest, "internal.lost", None)
+
+    def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
+        """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""
+        self._open_in_conversation.pop(record.id, None)
+        self.finished_responses.append(record.id)
+        if len(self.finished_responses) > self.config.limits.response_history:
+            forgotten = self.responses.pop(self.finished_responses.popleft())
+            for key in forgotten.streams:
+                if self.streams.get(key) is forgotten.streams[key]:
+                    del self.streams[key]
+                    self._forget_stream_key(key)
+        self.listener.finish_response(record.id)
+        if event is not None:
+            self.arbiter.done(record.id, event)
+            self.arbiter.release()
+
+    def keep_stream(self, stream: StreamRecord) -> None:
+        """A stream of a response in progress was found for the first time."""
+        key = (stream.item_id, stream.content_index)
+        stream.response.streams[key] = stream
+        if key not in self.streams:
+            self.stream_keys.setdefault(stream.item_id, []).append(stream.content_index)
+        self.streams[key] = stream
+
+    def adopt_response(self, record: ResponseRecord) -> None:
+        """A response of a snapshot."""
+        self.responses[record.id] = record
+        if record.in_conversation and record.is_open:
+            self._open_in_conversation[record.id] = record
+        for stream in record.streams.values():
+            self.keep_stream(stream)
+
+    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes | None) -> None:
+        """A waiting command, or waiting audio, of a snapshot."""
+        if isinstance(entry, bytes):
+            self.gap_audio += len(entry)
+        if entry is not None:
+            self.gap.append(entry)
+
+    def _forget_stream_key(self, key: tuple[str, int]) -> None:
+        indexes = self.stream_keys.get(key[0])
+        if indexes is not None:
+            indexes.remove(key[1])
+            if not indexes:
+                del self.stream_keys[key[0]]
+
+    def stream_indexes(self, item_id: str) -> Iterable[int]:
+        """The content indexes of an item that have a stream."""
+        return self.stream_keys.get(item_id, ())
+
+    def keep_output(self, record: OutputRecord) -> None:
+        """An item was announced as output and is no member (yet)."""
+        self.outputs[record.id] = record
+        if len(self.outputs) > self.config.limits.response_parts:
+            del self.outputs[next(iter(self.outputs))]
+            self.report("R-N2", None, "too many output items are open; the oldest is forgotten")
+
+    def insert(
+        self,
+        item: m.Item,
+        previous_item_id: str | None | UnsetType,
+        *,
+        state: str,
+        response: ResponseRecord | None,
+        event: m.Event,
+    ) -> None:
+        """An item becomes a member of the conversation (R-C4)."""
+        placement = self.conversation.add(
+            item,
+            previous_item_id,
+            generated=response is not None,
+            response_id=None if response is None else response.id,
+        )
+        placement.node.state = state
+        if placement.problem is Misplaced.DUPLICATE_ID:
+            self.report("R-C6", event, f"a second item has the id {placement.node.id!r}")
+        elif placement.problem is not None:
+            self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {placement.problem.value}")
+        if isinstance(item, m.FunctionCallItem):
+            self._know_call(item)
+        for _evicted in self.conversation.trim():
+            self.report("R-N2", event, "the conversation is beyond its limits; the oldest item is forgotten")
+
+    def _know_call(self, item: m.FunctionCallItem) -> None:
+        if isinstance(item.call_id, str):
+            self.calls[item.call_id] = None
+            if len(self.calls) > self.config.limits.conversation_items:
+                del self.calls[next(iter(self.calls))]
+
+    def check_origin(self, item: m.Item, event: m.Event) -> None:
+        """An item of user audio comes from a commit, or from a client (R-I1)."""
+        if not isinstance(item, m.MessageItem) or not any(isinstance(part, m.InputAudio) for part in item.content):
+            return
+        if isinstance(item.id, str) and self.committed_item_ids.pop(item.id, UNSET) is UNSET:
+            self.report("R-I1", event, f"audio item {item.id!r} was not committed")
+
+    def called(self, item: m.FunctionCallItem) -> None:
+        """A function call is complete."""
+        if isinstance(item.call_id, str):
+            self._know_call(item)
+            self.arbiter.called(item.call_id)
+
+    def finish_text(self, stream: StreamRecord, text: str, event: m.Event) -> None:
+        """The whole text of a stream: it replaces the deltas, which said the same (R-P6)."""
+        if not stream.response.in_conversation:
+            return
+        node = self.conversation.get(stream.item_id)
+        record = node if node is not None else self.conversation.early(stream.item_id)
+        part = None if record is None else record.parts.get(stream.content_index)
+        if part is not None and part.text_bytes and part.text != text:
+            self.report("R-P6", event, "the whole text is not what its deltas said")
+        self.conversation.text_done(stream.item_id, stream.content_index, text)
+
+    def truncated(self, event: m.ConversationItemTruncated) -> None:
+        """The server cut an item: what was heard of it stays in our history."""
+        key = event.item_id
+        if not self.acknowledgements.answered("conversation.item.truncate", event, key=key):
+            if self.config.transport == "websocket":
+                self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
+            self.listener.cut_by_server(key, event.content_index)
+        entry = self.playback.get(key, event.content_index)
+        received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
+        self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
+
+    def count_usage(self, usage: m.ResponseUsage | None | UnsetType) -> None:
+        """One response's tokens."""
+        self.usage = self.usage.plus(usage or None)
+
+    def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
+        """The place of ``key`` in a bounded table of them; a fresh one at first."""
+        place = places.get(key)
+        if place is None:
+            place = places[key] = Place(initial)
+            if len(places) > self.config.limits.response_history:
+                del places[next(iter(places))]
+        return place
+
+    def knows_item(self, item_id: str) -> bool:
+        """Whether a command may name this item: it is a member, or its creation is under way."""
+        if self.conversation.get(item_id) is not None or item_id in self.outputs:
+            return True
+        under_way = [pending.key for pending in self.acknowledgements.unanswered()]
+        waiting = [entry[0] for entry in self.gap if isinstance(entry, tuple)]
+        under_way += [event.item.id for event in waiting if isinstance(event, m.ConversationItemCreate)]
+        return item_id in under_way
+
+    def knows_call(self, call_id: str) -> bool:
+        """Whether an output may name this call."""
+        if call_id in self.calls:
+            return True
+        waiting = [entry[0] for entry in self.gap if isinstance(entry, tuple)]
+        return any(
+            isinstance(event, m.ConversationItemCreate)
+            and isinstance(event.item, m.FunctionCallItem)
+            and event.item.call_id == call_id
+            for event in waiting
+        )
+
+    @property
+    def closing_was_ours(self) -> bool:
+        """Whether the application ended the engine."""
+        end = self.link.end
+        return end is not None and end.fault is None and self.closed is None
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def begin_generation(self) -> None:
+        self.step(SESSION, self.place, "internal.opened", None)
+        gap, self.gap, self.gap_audio = self.gap, deque(), 0
+        for entry in gap:
+            if isinstance(entry, bytes):
+                self.input_audio.append(len(entry))
+                self.transmit(append_message(entry))
+            else:
+                self._submit(entry[0], forced=entry[1])
+
+    def let_go(self) -> None:
+        for record in [record for record in self.responses.values() if record.is_open]:
+            self.step(RESPONSE, record, "internal.lost", None)
+        self.listener.lost()
+        self.acknowledgements.clear()
+        self.arbiter.drop()
+        gap, self.gap, self.gap_audio = self.gap, deque(), 0
+        for entry in gap:
+            if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate):
+                self.act(RequestSettled(cast(str, entry[0].event_id), Dropped("closed")))
+
+    def end_of_socket(self, code: int | None, reason: str) -> End:
+        end = super().end_of_socket(code, reason)
+        if self.fatal_code is None:
+            return end
+        fault = Fault("session", f"the server ended the session: {self.fatal_code}", "R-S4", code=self.fatal_code)
+        return End(code, reason, fault)
+
+    def _fire(self, timer: Timer) -> None:
+        if timer is Timer.REQUEST:
+            self.arbiter.time_out()
+        elif timer is Timer.FLUSH:
+            self.listener.time_out()
+        else:
+            super()._fire(timer)
+
+    # -- snapshot ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self, now: Instant) -> Snapshot:
+        from antiphon.engine.snapshot import take_client
+
+        return take_client(self, now)
+
+    def _load(self, snapshot: Snapshot, now: Instant) -> None:
+        from antiphon.engine.snapshot import load_client
+
+        load_client(self, snapshot, now)
+
+
+_COMMANDS = frozenset(m.CLIENT_EVENTS.values())

@@ -1,0 +1,343 @@
+"""JSON text to events and back. Nothing that is received makes a decoder raise.
+
+A decoder answers with one of three:
+
+* an event: the text fitted its class. This costs a check of the encoding, a bound on the nesting, one typed decode;
+* `Repaired`: the type is unknown, or the event did not fit its class and was read field by field (`_repair`);
+* `Rejected`: no JSON object with a type.
+
+Everything here is a function of its arguments. Decoders are built when first asked for, not at import.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import accumulate
+from typing import Any, Final, Literal, NoReturn, TypeAlias, Union, cast
+
+import msgspec
+from msgspec import Struct
+
+from antiphon.messages import (
+    CLIENT_EVENTS,
+    SERVER_EVENTS,
+    AnySession,
+    ClientEvent,
+    Item,
+    JsonObject,
+    Malformed,
+    Message,
+    Opaque,
+    Problem,
+    ServerEvent,
+    UnknownEvent,
+    UnknownItem,
+)
+
+from ._repair import ProblemLog, Unusable, repair, repair_item, repair_session
+
+__all__ = [
+    "AnyEvent",
+    "Document",
+    "Problem",
+    "Rejected",
+    "Repaired",
+    "client_decoder",
+    "convert_client_event",
+    "convert_server_event",
+    "encode",
+    "encode_text",
+    "item_from_builtins",
+    "server_decoder",
+    "session_from_builtins",
+    "to_builtins",
+]
+
+Document: TypeAlias = bytes | bytearray | memoryview | str
+"""A JSON text: in UTF-8, or as str."""
+
+AnyEvent: TypeAlias = ServerEvent | ClientEvent | UnknownEvent | Malformed
+
+
+class Rejected(Struct, frozen=True):
+    """A text that holds no usable event, and why.
+
+    `kind` is `utf8` (bytes that are no UTF-8, a str that cannot be encoded), `json`, `object` (JSON, but no object),
+    `depth` (nested too deeply), `type` (no string under "type") or `size` (for callers that bound the length; no
+    decoder does). `detail` is safe to log, it quotes nothing. `position` counts bytes, or characters for `utf8` in
+    a str; None where it is not known.
+    """
+
+    kind: Literal["utf8", "json", "object", "depth", "type", "size"]
+    detail: str
+    position: int | None = None
+
+
+class Repaired(Struct, frozen=True):
+    """An event that did not pass the typed decoder. Without `problems` there is nothing to report: its type is unknown,
+    or the text was right in an unusual way (`0.0` for 0, an item type of the future).
+
+    `data` is the whole JSON object, for those who know its dialect better.
+    """
+
+    event: AnyEvent
+    problems: tuple[Problem, ...]
+    data: JsonObject
+
+    def __repr__(self) -> str:
+        return f"Repaired(event={self.event!r}, problems={self.problems!r})"
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def server_decoder(depth: int) -> Callable[[Document], ServerEvent | Repaired | Rejected]:
+    """The decoder of what servers send; objects and arrays may be nested `depth` deep (the event itself is 1).
+
+    Raises ValueError for a depth below 1.
+    """
+    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], _decoder(SERVER_EVENTS, depth))
+
+
+@cache
+def client_decoder(depth: int) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
+    """The decoder of what clients send; objects and arrays may be nested `depth` deep (the event itself is 1).
+
+    Raises ValueError for a depth below 1.
+    """
+    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], _decoder(CLIENT_EVENTS, depth))
+
+
+def _decoder(known: Mapping[str, type[Struct]], depth: int) -> Callable[[Document], object]:
+    if depth < 1:
+        raise ValueError("an event is an object, so it is nested at least 1 deep")
+    typed = msgspec.json.Decoder(cast(Any, Union[tuple(known.values())])).decode  # noqa: UP007 - built from a table
+
+    harmless = 4 * depth  # bytes: without arrays every further level takes at least `{"":`
+
+    def decode(text: Document) -> object:
+        if type(text) is not bytes:
+            if isinstance(text, str):
+                try:
+                    text = text.encode()
+                except UnicodeEncodeError as error:
+                    return Rejected("utf8", "a surrogate without its partner", error.start)
+            else:
+                text = bytes(text)
+        if not text.isascii():
+            # The typed decoder does not look into strings that it skips.
+            try:
+                str(text, "utf-8")
+            except UnicodeDecodeError as error:
+                return Rejected("utf8", "not UTF-8", error.start)
+        # Most events are short and flat. What is checked first costs least: one byte sought, the length, one byte
+        # sought from behind, counting, scanning.
+        if (
+            (_LEFT_BRACKET in text or (len(text) > harmless and text.rfind(_LEFT_BRACE) > 0))
+            and text.count(b"{") + text.count(b"[") > depth
+            and _deeper(text, depth)
+        ):
+            return Rejected("depth", f"nested deeper than {depth}")
+        try:
+            return typed(text)
+        except (ValueError, RecursionError):
+            return _decode_untyped(text, known)
+
+    return decode
+
+
+def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]]) -> Repaired | Rejected:
+    try:
+        data = _parse(text)
+        if not isinstance(data, dict):
+            return Rejected("object", "not a JSON object")
+        return _repaired(data, known)
+    except RecursionError:
+        # Within the allowed depth, so the caller has used up the stack. There is nothing better to say than no.
+        return Rejected("depth", "no stack left to read it")
+    except ValueError as error:
+        return _not_parsed(text, error)
+
+
+def _not_parsed(text: bytes, error: ValueError) -> Rejected:
+    if isinstance(error, UnicodeEncodeError) or (_TRUNCATED in str(error) and _ESCAPED_SURROGATE.search(text)):
+        return Rejected("json", "ends too early, or escapes a surrogate without its partner")
+    if not isinstance(error, msgspec.DecodeError):
+        return Rejected("json", "not JSON")
+    # The error has no attribute for the place; it is only in the text, which quotes nothing of the document.
+    position = _POSITION.search(str(error))
+    return Rejected("json", _POSITION.sub("", str(error)), int(position[1]) if position else None)
+
+
+def _repaired(data: JsonObject, known: Mapping[str, type[Struct]]) -> Repaired | Rejected:
+    tag = data.get("type")
+    if not isinstance(tag, str):
+        return Rejected("type", 'no string under "type"')
+    cls = known.get(tag)
+    if cls is None:
+        return Repaired(UnknownEvent.of(data), (), data)
+    log = ProblemLog()
+    try:
+        event: AnyEvent = cast(AnyEvent, repair(cls, data, "$", log))
+    except Unusable:
+        event = Malformed.of(data, log.close())
+    return Repaired(event, log.close(), data)
+
+
+def _parse(text: bytes) -> object:
+    """The text as plain objects, the last of equal keys. Raises ValueError if it is no JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        pass  # JSON all right, but with a number too large for it: 5,000 digits, or 1e400
+    data: object = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_not_json)
+    msgspec.json.encode(data)  # `json` lets surrogates without partner pass; encoding them raises a ValueError
+    return data
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
+def _float(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+_MOST_DIGITS: Final = 4000  # below what `int` refuses to parse, far above any number of the protocol
+_LEFT_BRACE: Final = ord("{")
+_LEFT_BRACKET: Final = ord("[")
+_POSITION: Final = re.compile(r" \(byte (\d+)\)")
+_TRUNCATED: Final = "truncated"
+_ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
+
+
+# --- the bound on nesting ---------------------------------------------------------------------------------------------
+
+_NOT_STRUCTURE: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
+_STEPS: Final = bytes(1 if byte in b"{[" else 255 if byte in b"}]" else 0 for byte in range(256))  # +1, -1 as int8
+_CHUNK: Final = 1 << 16
+
+
+def _deeper(text: bytes, depth: int) -> bool:
+    """Whether objects and arrays of `text` are nested deeper than `depth`; brackets in strings do not count.
+
+    Linear, and right for every text up to the place where it stops being JSON, which is as far as a decoder goes.
+    """
+    # Without escapes every quote opens or closes a string. A run of backslashes is paired from its start.
+    bare = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
+    # Two quotes in a row change nothing for what follows, so most strings vanish here, before the costlier split.
+    outside = b"".join(bare.replace(b'""', b"").split(b'"')[::2])
+    steps = memoryview(outside.translate(_STEPS)).cast("b")
+    level = 0
+    for start in range(0, len(steps), _CHUNK):
+        levels = list(accumulate(steps[start : start + _CHUNK], initial=level))
+        if max(levels) > depth:
+            return True
+        level = levels[-1]
+    return False
+
+
+# --- plain objects to events ------------------------------------------------------------------------------------------
+
+
+def convert_client_event(data: JsonObject) -> ClientEvent | Repaired | Rejected:
+    """A client event given as a dict, with the tolerance of the decoder; finished items and sessions may stand in it.
+
+    Values that no class describes are not copied: the dict should not be changed afterwards.
+    """
+    return cast(ClientEvent | Repaired | Rejected, _convert(data, CLIENT_EVENTS))
+
+
+def convert_server_event(data: JsonObject) -> ServerEvent | Repaired | Rejected:
+    """A server event given as a dict, as `convert_client_event`."""
+    return cast(ServerEvent | Repaired | Rejected, _convert(data, SERVER_EVENTS))
+
+
+def _convert(data: JsonObject, known: Mapping[str, type[Struct]]) -> object:
+    if not isinstance(data, dict):
+        return Rejected("object", "not a JSON object")
+    tag = data.get("type")
+    cls = known.get(tag) if isinstance(tag, str) else None
+    try:
+        if cls is not None:
+            try:
+                return msgspec.convert(data, cls)
+            except (TypeError, ValueError):
+                pass
+        return _repaired(data, known)
+    except RecursionError:
+        return Rejected("depth", "nested too deeply")
+
+
+def item_from_builtins(data: JsonObject) -> Item:
+    """The item in a dict, as the decoder would read it: repaired if need be, an `UnknownItem` at worst."""
+    if not isinstance(data, dict):
+        return UnknownItem.of({})
+    try:
+        return cast(Item, msgspec.convert(data, cast(Any, Item)))
+    except (TypeError, ValueError, RecursionError):
+        return cast(Item, repair_item(data, ProblemLog()))
+
+
+def session_from_builtins(data: JsonObject) -> AnySession:
+    """The session in a dict, as the decoder would read it: what does not fit is left unset."""
+    if not isinstance(data, dict):
+        data = {}
+    try:
+        return cast(AnySession, msgspec.convert(data, cast(Any, AnySession)))
+    except (TypeError, ValueError, RecursionError):
+        return cast(AnySession, repair_session(data, ProblemLog()))
+
+
+# --- encoding ---------------------------------------------------------------------------------------------------------
+
+
+def encode(event: Message | Opaque) -> bytes:
+    """The event (or any object of one) as JSON in UTF-8, without the fields that are unset.
+
+    Raises ValueError if it holds what JSON cannot express: a lone surrogate, a foreign object, endless nesting.
+    """
+    try:
+        return _encode(event)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _inexpressible(event, error) from None
+
+
+def encode_text(event: Message | Opaque) -> str:
+    """`encode`, as str."""
+    return str(encode(event), "utf-8")
+
+
+def to_builtins(message: Message | Opaque) -> JsonObject:
+    """The message as a dict of plain JSON values, without the fields that are unset.
+
+    Raises ValueError if it holds what JSON cannot express.
+    """
+    try:
+        return cast(JsonObject, msgspec.to_builtins(message, enc_hook=_data_of))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _inexpressible(message, error) from None
+
+
+def _data_of(value: object) -> JsonObject:
+    if isinstance(value, Opaque):
+        return value.data
+    raise TypeError(type(value).__name__)
+
+
+def _inexpressible(message: Message | Opaque, error: Exception) -> ValueError:
+    # The original error may quote the text, so only its class is named.
+    return ValueError(f"{type(message).__name__} cannot be written as JSON ({type(error).__name__})")
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=_data_of).encode

@@ -1,0 +1,126 @@
+"""What an engine is told at its birth. Everything is frozen, checked at construction, and has a documented default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+from antiphon.engine.endpoint import Endpoint
+from antiphon.engine.timers import MS
+from antiphon.machines._tables import LIMITS, TIMERS
+
+
+class Role(StrEnum):
+    """Which end of the conversation an engine is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Every bound, in the unit and for the reason that ``spec/limits.toml`` gives."""
+
+    message_bytes: int = LIMITS["message_bytes"].value
+    fragments: int = LIMITS["fragments"].value
+    http_head_bytes: int = LIMITS["http_head_bytes"].value
+    json_depth: int = LIMITS["json_depth"].value
+    append_audio_bytes: int = LIMITS["append_audio_bytes"].value
+    queued_commands: int = LIMITS["queued_commands"].value
+    gap_audio_ms: int = LIMITS["gap_audio_ms"].value
+    pending_commands: int = LIMITS["pending_commands"].value
+    queued_requests: int = LIMITS["queued_requests"].value
+    open_responses: int = LIMITS["open_responses"].value
+    response_history: int = LIMITS["response_history"].value
+    response_parts: int = LIMITS["response_parts"].value
+    conversation_items: int = LIMITS["conversation_items"].value
+    conversation_text_bytes: int = LIMITS["conversation_text_bytes"].value
+    waiting_items: int = LIMITS["waiting_items"].value
+    early_transcripts: int = LIMITS["early_transcripts"].value
+    tombstones: int = LIMITS["tombstones"].value
+    retained_audio_bytes: int = LIMITS["retained_audio_bytes"].value
+    playback_entries: int = LIMITS["playback_entries"].value
+    report_kinds: int = LIMITS["report_kinds"].value
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"limits.{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Durations(Struct, frozen=True, kw_only=True):
+    """The length of each timer in nanoseconds; ``spec/timers.toml`` says what arms and stops them. All are > 0 (L4)."""
+
+    connect: int = TIMERS["connect"].default_ms * MS
+    backoff: int = TIMERS["backoff"].default_ms * MS
+    handshake: int = TIMERS["handshake"].default_ms * MS
+    ping: int = TIMERS["ping"].default_ms * MS
+    pong: int = TIMERS["pong"].default_ms * MS
+    close: int = TIMERS["close"].default_ms * MS
+    request: int = TIMERS["request"].default_ms * MS
+    flush: int = TIMERS["flush"].default_ms * MS
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"timers.{name} must be at least 1 ns, not {getattr(self, name)}")
+
+
+class ArbiterPolicy(Struct, frozen=True, kw_only=True):
+    """How ``response.create`` is brought through the server's one place (R-Q1 … R-Q6).
+
+    ``on_active``: what happens to a request while a response is in progress: ``queue`` holds it back (the default),
+    ``refuse`` raises, ``send`` transmits it and lets the server decide. ``merge_tool_outputs``: a request that follows
+    the output of a call waits until every call of that response has its output, and equal requests become one.
+    ``tag_requests``: the engine adds the request's event id to ``response.metadata`` under ``antiphon_request``, which
+    the server echoes; without it a response is matched to its request by order.
+    """
+
+    on_active: Literal["queue", "refuse", "send"] = "queue"
+    merge_tool_outputs: bool = True
+    tag_requests: bool = True
+
+
+class SessionConfig(Struct, frozen=True, kw_only=True):
+    """What a `Session` is told.
+
+    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so the engine plays and truncates
+    nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
+    ``strict``: a deviation of the peer ends the socket in place of a `Report`.
+    ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.
+    ``on_speech``: what ``speech_started`` does to unheard audio: ``session`` cuts it where the session's
+    ``interrupt_response`` is true, ``cut`` always, ``ignore`` never.
+    ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
+    ``dials``: how often one socket is dialled at most, 1 or more.
+    ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
+    ``retain_input_audio`` (server): keep uncommitted audio and give it with `InputCommitted`.
+    ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` when wall time is given.
+    ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
+    """
+
+    transport: Literal["websocket", "webrtc", "sideband"] = "websocket"
+    strict: bool = False
+    decode_audio: bool = True
+    on_speech: Literal["session", "cut", "ignore"] = "session"
+    unheard: Literal["truncate", "delete"] = "truncate"
+    arbiter: ArbiterPolicy = ArbiterPolicy()
+    limits: Limits = Limits()
+    timers: Durations = Durations()
+    dials: int = 1
+    session: Mapping[str, object] | None = None
+    retain_input_audio: bool = False
+    unix_expiry_s: int = 3600
+    stepper: Literal["compiled", "transitions"] = "compiled"
+
+    def __post_init__(self) -> None:
+        if self.dials < 1:
+            raise ValueError(f"dials must be at least 1, not {self.dials}")
+
+
+class ConnectionConfig(Struct, frozen=True, kw_only=True):
+    """What a `Connection` is told: where to (a client needs ``endpoint``), and its session."""
+
+    endpoint: Endpoint | None = None
+    session: SessionConfig = SessionConfig()

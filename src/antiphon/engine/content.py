@@ -1,0 +1,101 @@
+"""What a brain says, to the server role: content only. Ids, order and every surrounding event are the engine's.
+
+Items of one response are numbered by ``output_index`` from 0, in the order of their `ItemStarted`; several may be open
+at once. What is legal when is said by the tables: a delta before its item, or after its end, is a `LocalProtocolError`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+
+class ItemStarted(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_started"):
+    """An output item begins. ``kind`` ``text`` and ``audio`` are messages of the assistant, ``function_call`` a call of
+    the function ``name`` (``call_id`` is made when it is not given). ``text`` in a session that speaks is sent as text."""
+
+    response_id: str
+    output_index: int
+    kind: Literal["text", "audio", "function_call"]
+    name: str = ""
+    call_id: str | None = None
+
+
+class TextDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="text_delta"):
+    """More text of a ``text`` item, or more transcript of an ``audio`` item."""
+
+    response_id: str
+    output_index: int
+    delta: str
+
+
+class AudioDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="audio_delta"):
+    """More audio of an ``audio`` item, bytes in the response's output format."""
+
+    response_id: str
+    output_index: int
+    audio: bytes
+
+    def __repr__(self) -> str:
+        return f"AudioDelta(response_id={self.response_id!r}, output_index={self.output_index}, audio=<{len(self.audio)} bytes>)"
+
+
+class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="arguments_delta"):
+    """More of the JSON text of a call's arguments."""
+
+    response_id: str
+    output_index: int
+    delta: str
+
+
+class ItemFinished(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_finished"):
+    """An output item is complete."""
+
+    response_id: str
+    output_index: int
+
+
+class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", tag="response_finished"):
+    """The response ends. Items still open are closed as ``incomplete`` unless ``status`` is ``completed``.
+
+    ``reason`` goes with ``incomplete`` (``max_output_tokens``, ``content_filter``); ``error_type``, ``error_code`` and
+    ``error_message`` with ``failed``; tokens are what ``usage`` reports.
+    """
+
+    response_id: str
+    status: Literal["completed", "incomplete", "failed"] = "completed"
+    reason: str | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+Content: TypeAlias = ItemStarted | TextDelta | AudioDelta | ArgumentsDelta | ItemFinished | ResponseFinished
+"""Everything that `Session.generate` takes."""
+
+
+class TranscriptDelta(Struct, frozen=True, tag_field="result", tag="delta"):
+    """More of a user's transcript."""
+
+    delta: str
+
+
+class TranscriptCompleted(Struct, frozen=True, tag_field="result", tag="completed"):
+    """The whole transcript of a user's audio; ``seconds`` is what usage reports."""
+
+    transcript: str
+    seconds: float = 0.0
+
+
+class TranscriptFailed(Struct, frozen=True, tag_field="result", tag="failed"):
+    """The audio could not be transcribed."""
+
+    message: str
+    code: str | None = None
+
+
+TranscriptionResult: TypeAlias = TranscriptDelta | TranscriptCompleted | TranscriptFailed
+"""Everything that `Session.transcribed` takes."""

@@ -1,0 +1,280 @@
+"""What is known about one item: what was announced, what it says so far, and what of that was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from antiphon.messages import Item, UnknownItem
+
+from .items import item_id, item_texts, size_of, without_audio
+from .links import Link
+from .text import STREAM_CHARGE, Cut, PartText, Transcription, heard_prefix, utf8_size
+
+Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
+
+_STATUSES: Mapping[str, Status] = MappingProxyType(
+    {"in_progress": "in_progress", "completed": "completed", "incomplete": "incomplete"}
+)
+
+_NO_PARTS: Mapping[int, PartText] = MappingProxyType({})
+_NO_TRANSCRIPTIONS: Mapping[int, Transcription] = MappingProxyType({})
+_NO_CUTS: Mapping[int, Cut] = MappingProxyType({})
+
+
+class Taken(StrEnum):
+    """How an event about one item was taken."""
+
+    APPLIED = "applied"
+    """It changed the item."""
+    EARLY = "early"
+    """Its item has not come; kept for it."""
+    OVERFLOW = "overflow"
+    """As ``EARLY``, but a limit was met: what had been kept longest was given up."""
+    CUT = "cut"
+    """The part was truncated: the heard words stay. Nothing changed."""
+    CLOSED = "closed"
+    """The text, or the whole item, is final already. Nothing changed."""
+    DELETED = "deleted"
+    """The item is gone, deleted or evicted. Nothing changed."""
+    UNKNOWN = "unknown"
+    """There is no such item. Nothing changed."""
+
+
+class Record(Link):
+    """The texts that belong to one item id, whether its item has come or not.
+
+    ``text_bytes`` counts what is held: UTF-8 bytes of all texts, and `STREAM_CHARGE` for each stream and cut.
+    """
+
+    __slots__ = ("_cuts", "_parts", "_transcriptions", "finished", "id", "text_bytes")
+
+    def __init__(self, id: str) -> None:
+        super().__init__()
+        self.id = id
+        self.finished = False
+        self.text_bytes = 0
+        self._parts: dict[int, PartText] | None = None
+        self._transcriptions: dict[int, Transcription] | None = None
+        self._cuts: dict[int, Cut] | None = None
+
+    @property
+    def parts(self) -> Mapping[int, PartText]:
+        """Generated text and transcripts by content index, as far as they streamed; read-only."""
+        return _NO_PARTS if self._parts is None else self._parts
+
+    @property
+    def transcriptions(self) -> Mapping[int, Transcription]:
+        """Transcriptions of the user's audio by content index; read-only."""
+        return _NO_TRANSCRIPTIONS if self._transcriptions is None else self._transcriptions
+
+    @property
+    def cuts(self) -> Mapping[int, Cut]:
+        """Truncations by content index; read-only."""
+        return _NO_CUTS if self._cuts is None else self._cuts
+
+    def part(self, content_index: int) -> PartText:
+        """The stream of generated text at ``content_index``, made if there is none."""
+        if self._parts is None:
+            self._parts = {}
+        part = self._parts.get(content_index)
+        if part is None:
+            part = self._parts[content_index] = PartText()
+            self.text_bytes += STREAM_CHARGE
+        return part
+
+    def transcription(self, content_index: int) -> Transcription:
+        """The transcription of the user's audio at ``content_index``, made if there is none."""
+        if self._transcriptions is None:
+            self._transcriptions = {}
+        transcription = self._transcriptions.get(content_index)
+        if transcription is None:
+            transcription = self._transcriptions[content_index] = Transcription()
+            self.text_bytes += STREAM_CHARGE
+        return transcription
+
+    def text_delta(self, content_index: int, delta: str) -> Taken:
+        """More generated text, transcript or arguments."""
+        if self._cuts is not None and content_index in self._cuts:
+            return Taken.CUT
+        if self.finished:
+            return Taken.CLOSED
+        part = self._parts.get(content_index) if self._parts is not None else None
+        if part is None:
+            part = self.part(content_index)
+        elif part.final:
+            return Taken.CLOSED
+        before = part.text_bytes
+        part.append(delta)
+        self.text_bytes += part.text_bytes - before
+        return Taken.APPLIED
+
+    def text_done(self, content_index: int, text: str) -> Taken:
+        """The whole generated text, in place of its deltas. Repeated, the latest counts."""
+        if self._cuts is not None and content_index in self._cuts:
+            return Taken.CUT
+        if self.finished:
+            return Taken.CLOSED
+        part = self.part(content_index)
+        self.replace_text(part, text)
+        part.final = True
+        return Taken.APPLIED
+
+    def transcription_delta(self, content_index: int, delta: str) -> Taken:
+        """More of a transcript of the user's audio."""
+        transcription = self.transcription(content_index)
+        if transcription.final or transcription.error is not None:
+            return Taken.CLOSED
+        before = transcription.text_bytes
+        transcription.append(delta)
+        self.text_bytes += transcription.text_bytes - before
+        return Taken.APPLIED
+
+    def transcription_updated(self, content_index: int, transcript: str) -> Taken:
+        """All of the transcript so far, in place of what there was."""
+        transcription = self.transcription(content_index)
+        if transcription.final or transcription.error is not None:
+            return Taken.CLOSED
+        self.replace_text(transcription, transcript)
+        return Taken.APPLIED
+
+    def transcription_completed(self, content_index: int, transcript: str, *, final: bool = True) -> Taken:
+        """The whole transcript. Repeated, the latest counts; ``final`` False announces that another one follows."""
+        transcription = self.transcription(content_index)
+        self.replace_text(transcription, transcript)
+        transcription.final = final
+        self.set_error(transcription, None)
+        return Taken.APPLIED
+
+    def transcription_failed(self, content_index: int, error: str) -> Taken:
+        """There will be no transcript. What had come of it stays; a completed one is not lost."""
+        transcription = self.transcription(content_index)
+        if transcription.final:
+            return Taken.CLOSED
+        self.set_error(transcription, error)
+        return Taken.APPLIED
+
+    def replace_text(self, stream: PartText | Transcription, text: str) -> None:
+        """Give one of this record's streams another text."""
+        before = stream.text_bytes
+        stream.replace(text)
+        self.text_bytes += stream.text_bytes - before
+
+    def set_error(self, transcription: Transcription, error: str | None) -> None:
+        """Give one of this record's transcriptions another error."""
+        self.text_bytes += utf8_size(error or "") - utf8_size(transcription.error or "")
+        transcription.error = error
+
+    def set_cut(self, content_index: int, cut: Cut) -> None:
+        """Put ``cut`` in the place of an earlier one of the same part."""
+        if self._cuts is None:
+            self._cuts = {}
+        before = self._cuts.get(content_index)
+        self.text_bytes += STREAM_CHARGE if before is None else -utf8_size(before.heard)
+        self.text_bytes += utf8_size(cut.heard)
+        self._cuts[content_index] = cut
+
+
+class Node(Record):
+    """One item of the conversation. Read it freely; ``state`` and ``status`` may be written from outside.
+
+    ``state`` is a slot for the stepper of the table ``conversation_item``. ``item`` is the latest full announcement,
+    kept without base64 audio. ``previous_item_id`` is the predecessor as announced. ``generated`` tells an item that
+    a response makes from one that was created or committed; ``response_id`` is that response, as far as known.
+    ``status`` is the item's own where it has a known one, else ``in_progress`` until it is done (R-C1). ``finished``:
+    its ``conversation.item.done`` came. ``linked``: it is a member of a conversation.
+    """
+
+    __slots__ = ("generated", "item", "previous_item_id", "response_id", "state", "status")
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item_id(item))
+        self.state = "absent"
+        self.item: Item = without_audio(item)
+        self.previous_item_id: str | None = None
+        self.generated = False
+        self.response_id: str | None = None
+        self.status: Status = _status(item) or "in_progress"
+        self.text_bytes = size_of(self.item)
+
+    @property
+    def text(self) -> str:
+        """What a reader should see: the parts' texts in order, a line for each part that has one.
+
+        Text or transcript; of a part that was cut, the words that were heard; of the user's audio, its transcription.
+        A call says its arguments as far as they came, an output its output.
+        """
+        own = item_texts(self.item)
+        indexes = set(own)
+        indexes.update(self.parts, self.transcriptions, self.cuts)
+        return "\n".join(text for index in sorted(indexes) if (text := self._text(index, own)))
+
+    def text_at(self, content_index: int) -> str:
+        """As ``text``, of one part alone; "" where nothing is known."""
+        return self._text(content_index, item_texts(self.item))
+
+    def _text(self, content_index: int, own: dict[int, str]) -> str:
+        cut = self.cuts.get(content_index)
+        if cut is not None:
+            return cut.heard
+        stream: PartText | Transcription | None
+        for stream in (self.transcriptions.get(content_index), self.parts.get(content_index)):
+            if stream is not None and stream.text_bytes:
+                return stream.text
+        return own.get(content_index, "")
+
+    def adopt(self, early: Record) -> None:
+        """Take over the texts that came before the item. ``early`` is used up."""
+        self._parts = early._parts
+        self._transcriptions = early._transcriptions
+        self.text_bytes += early.text_bytes
+
+    def update(self, item: Item, *, done: bool = False) -> None:
+        """Replace the announcement. With ``done`` it is the last word, and its texts replace what streamed.
+
+        What ``item`` does not say is not forgotten: a text that was known stays, in its part.
+        """
+        item = without_audio(item)
+        texts = item_texts(item)
+        for index, text in item_texts(self.item).items():
+            if not text or index in self.cuts or texts.get(index):
+                continue
+            part = self.part(index)
+            if not part.text_bytes:
+                self.replace_text(part, text)
+        for index, part in self.parts.items():
+            if done or part.final:
+                part.final = True
+                if texts.get(index):
+                    self.replace_text(part, "")
+        self.text_bytes += size_of(item) - size_of(self.item)
+        self.item = item
+        if done:
+            self.finished = True
+            status = _status(item)
+            self.status = "incomplete" if status == "incomplete" else "completed"
+        else:
+            self.status = _status(item) or self.status
+
+    def truncate(self, content_index: int, audio_end_ms: int, received_ms: int | None) -> Cut:
+        """Keep what was heard of a part: see `Conversation.truncate`."""
+        before = self.cuts.get(content_index)
+        if before is None:
+            heard = heard_prefix(self.text_at(content_index), audio_end_ms, received_ms)
+        elif audio_end_ms < before.audio_end_ms:
+            heard = heard_prefix(before.heard, audio_end_ms, before.audio_end_ms)
+        else:
+            return before
+        cut = Cut(max(0, audio_end_ms), heard)
+        self.set_cut(content_index, cut)
+        return cut
+
+    def __repr__(self) -> str:
+        return f"Node(id={self.id!r}, type={self.item.type!r}, state={self.state!r}, status={self.status!r})"
+
+
+def _status(item: Item) -> Status | None:
+    value: object = item.data.get("status") if isinstance(item, UnknownItem) else item.status
+    return _STATUSES.get(value) if isinstance(value, str) else None

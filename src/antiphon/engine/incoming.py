@@ -1,0 +1,689 @@
+"""How a client reads what a server says: one handler an event, and the functions of the tables they step.
+
+A handler finds the object that its event is about, steps it, and leaves. What the step leads to is in the classes named
+after the tables (`ResponseRules` for ``spec/machines/response.toml``, …): guards read, effects act, neither raises. An
+event about something that does not exist steps a fresh object in its ``absent`` state: the table says what that means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from msgspec import UNSET
+
+from antiphon import messages as m
+from antiphon.engine.acknowledgements import shape_of
+from antiphon.engine.audio import AudioFormat
+from antiphon.engine.conversation import Node
+from antiphon.engine.listener import output_format
+from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.machines import ERRORS, build
+
+if TYPE_CHECKING:
+    from antiphon.engine.client import ClientSession
+
+E = TypeVar("E", bound=m.Event)
+ItemEvent: TypeAlias = m.ConversationItemAdded | m.ConversationItemDone | m.ConversationItemCreated
+OutputItemEvent: TypeAlias = m.ResponseOutputItemAdded | m.ResponseOutputItemDone
+
+_FATAL = frozenset(error.code for error in ERRORS.values() if error.fatal and error.code)
+
+# -- session -----------------------------------------------------------------------------------------------------------
+
+
+class SessionRules:
+    """Guards and effects of the session table, client side."""
+
+    @staticmethod
+    def announces_itself(_place: Place, session: ClientSession, _event: object) -> bool:
+        return session.config.transport == "sideband"
+
+    @staticmethod
+    def announce(_place: Place, _session: ClientSession, _event: object) -> None:
+        """A sideband announces nothing; its client is ready at once."""
+
+    @staticmethod
+    def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
+        return session.acknowledgements.answered("session.update", event)
+
+    @staticmethod
+    def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
+        session.configuration = event.session
+        spoken = output_format(event.session)
+        if spoken is not None:
+            session.listener.format = spoken
+        audio = event.session.audio
+        heard = audio.input if audio else UNSET
+        if heard:
+            session.detection = heard.turn_detection or None
+            named = heard.format
+            if named:
+                taken = AudioFormat.from_session({"type": named.type or None, "rate": named.rate or None})
+                if taken is not None and taken != session.input_audio.format:
+                    session.input_audio.set_format(taken)
+
+
+SESSION = build("session", SessionRules, role="client")
+
+# -- input audio buffer ------------------------------------------------------------------------------------------------
+
+
+class InputAudioBufferRules:
+    """Guards and effects of the input audio buffer's table, client side."""
+
+    @staticmethod
+    def is_announced(
+        _place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped | m.InputAudioBufferCommitted
+    ) -> bool:
+        return session.announced_item_id in (None, event.item_id)
+
+    @staticmethod
+    def commit_is_due(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
+        if session.timeout_item_id == event.item_id:
+            return True
+        return session.acknowledgements.answered("input_audio_buffer.commit", event)
+
+    @staticmethod
+    def clear_is_pending(_place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> bool:
+        return session.acknowledgements.answered("input_audio_buffer.clear", event)
+
+    @staticmethod
+    def speech_started(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
+        session.announced_item_id = event.item_id
+        session.listener.speech(session.detection)
+
+    @staticmethod
+    def speech_stopped(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped) -> None:
+        session.announced_item_id = event.item_id
+        session.speech_end_ms = event.audio_end_ms
+
+    @staticmethod
+    def committed(place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
+        session.committed_item_ids[event.item_id] = None
+        while len(session.committed_item_ids) > session.config.limits.early_transcripts:
+            del session.committed_item_ids[next(iter(session.committed_item_ids))]
+        session.input_audio.commit(session.speech_end_ms)
+        # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
+        session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
+
+    @staticmethod
+    def cleared(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
+        session.announced_item_id = session.speech_end_ms = None
+
+    @staticmethod
+    def timeout_triggered(_place: Place, session: ClientSession, event: m.InputAudioBufferTimeoutTriggered) -> None:
+        session.timeout_item_id = event.item_id
+
+    @staticmethod
+    def renewed(_place: Place, session: ClientSession, _event: object) -> None:
+        session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
+
+
+INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="client")
+
+# -- output audio buffer, MCP -------------------------------------------------------------------------------------------
+
+
+class OutputAudioBufferRules:
+    """Guards of the output audio buffer's table."""
+
+    @staticmethod
+    def server_delivers(_place: Place, session: ClientSession, _event: object) -> bool:
+        return session.config.transport != "websocket"
+
+
+class McpRules:
+    """The MCP table has neither guards nor effects."""
+
+
+OUTPUT_AUDIO_BUFFER = build("output_audio_buffer", OutputAudioBufferRules, role="client")
+MCP = build("mcp", McpRules, role="client")
+
+# -- response ----------------------------------------------------------------------------------------------------------
+
+
+def _status(event: m.ResponseDone) -> str | None:
+    status = event.response.status
+    return status if isinstance(status, str) else None
+
+
+class ResponseRules:
+    """Guards and effects of the response table, client side."""
+
+    @staticmethod
+    def place_is_free(record: ResponseRecord, session: ClientSession, _event: object) -> bool:
+        return not record.in_conversation or session.default_response is None
+
+    @staticmethod
+    def is_completed(_record: ResponseRecord, _session: ClientSession, event: m.ResponseDone) -> bool:
+        return _status(event) == "completed"
+
+    @staticmethod
+    def is_cancelled(_record: ResponseRecord, _session: ClientSession, event: m.ResponseDone) -> bool:
+        return _status(event) == "cancelled"
+
+    @staticmethod
+    def is_incomplete(_record: ResponseRecord, _session: ClientSession, event: m.ResponseDone) -> bool:
+        return _status(event) == "incomplete"
+
+    @staticmethod
+    def is_failed(_record: ResponseRecord, _session: ClientSession, event: m.ResponseDone) -> bool:
+        return _status(event) == "failed"
+
+    @staticmethod
+    def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated) -> None:
+        session.open_response(record)
+        request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
+        if request is not None:
+            record.event_id = request.event_id
+            session.acknowledgements.overtake(request.sequence, event, command="response.create")
+
+    @staticmethod
+    def begin_unannounced(record: ResponseRecord, session: ClientSession, _event: object) -> None:
+        session.open_response(record)
+
+    @staticmethod
+    def cancel(_record: ResponseRecord, _session: ClientSession, _event: object) -> None:
+        """Nothing is dropped: what was under way may still come, and the ledger decides what is heard."""
+
+    @staticmethod
+    def finish(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
+        record.status = _status(event)
+        _close_children(record, session, event)
+        if record.in_conversation:
+            for item in event.response.output or ():
+                if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
+                    session.called(item)
+        session.count_usage(event.response.usage)
+        session.close_response(record, event)
+
+    @staticmethod
+    def finish_unannounced(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
+        session.open_response(record)
+        ResponseRules.finish(record, session, event)
+
+    @staticmethod
+    def finish_malformed(record: ResponseRecord, session: ClientSession, event: object) -> None:
+        _close_children(record, session, event)
+        session.close_response(record, record.id)
+
+    @staticmethod
+    def lost(record: ResponseRecord, session: ClientSession, _event: object) -> None:
+        for stream in record.streams.values():
+            session.step(CONTENT_PART, stream, "internal.lost", None)
+        for item_id in record.item_ids:
+            item = find_item(session, item_id)
+            if item.state != "absent":
+                session.step(CONVERSATION_ITEM, item, "internal.lost", None)
+        session.close_response(record, None)
+
+
+RESPONSE = build("response", ResponseRules, role="client")
+
+
+def _close_children(record: ResponseRecord, session: ClientSession, event: object) -> None:
+    for stream in record.streams.values():
+        session.step(CONTENT_PART, stream, "internal.response_done", event)
+    for item_id in record.item_ids:
+        item = find_item(session, item_id)
+        if item.state != "absent":
+            session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
+
+
+# -- conversation item -------------------------------------------------------------------------------------------------
+
+
+def find_item(session: ClientSession, item_id: str) -> Node | OutputRecord:
+    """The object of an item: its node, or its record as mere output; a fresh one when there is neither."""
+    node = session.conversation.get(item_id)
+    if node is not None:
+        return node
+    record = session.outputs.get(item_id)
+    if record is not None:
+        return record
+    return OutputRecord(item_id, "deleted" if session.conversation.is_deleted(item_id) else "absent")
+
+
+class ConversationItemRules:
+    """Guards and effects of the conversation item's table, client side."""
+
+    @staticmethod
+    def is_out_of_band(item: OutputRecord, _session: ClientSession, _event: OutputItemEvent) -> bool:
+        return item.response is not None and not item.response.in_conversation
+
+    @staticmethod
+    def is_tool_list(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
+        return isinstance(event.item, m.McpListToolsItem)
+
+    @staticmethod
+    def is_in_progress(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
+        return getattr(event.item, "status", UNSET) == "in_progress"
+
+    @staticmethod
+    def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
+        if isinstance(item, OutputRecord):
+            session.keep_output(item)
+
+    @staticmethod
+    def insert(item: OutputRecord, session: ClientSession, event: ItemEvent) -> None:
+        session.outputs.pop(item.id, None)
+        session.insert(event.item, event.previous_item_id, state=item.state, response=item.response, event=event)
+        if item.state == "added":
+            session.overdue_item_id = item.id
+            session.acknowledgements.answered(
+                "conversation.item.create", event, key=item.id, shape=shape_of(event.item)
+            )
+            session.check_origin(event.item, event)
+
+    @staticmethod
+    def insert_again(item: OutputRecord | Node, session: ClientSession, event: ItemEvent) -> None:
+        session.acknowledgements.answered("conversation.item.create", event, key=item.id, shape=shape_of(event.item))
+        session.insert(event.item, event.previous_item_id, state="completed", response=None, event=event)
+
+    @staticmethod
+    def insert_final(item: OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
+        session.outputs.pop(item.id, None)
+        session.insert(event.item, UNSET, state=item.state, response=item.response, event=event)
+        session.conversation.done(event.item)
+
+    @staticmethod
+    def finalize(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
+        if session.overdue_item_id == item.id:
+            session.overdue_item_id = None
+        _finish_streams(item.id, session, event)
+        session.conversation.done(event.item)
+
+    @staticmethod
+    def close_output(item: Node | OutputRecord, session: ClientSession, event: m.ResponseOutputItemDone) -> None:
+        _finish_streams(item.id, session, event)
+        if isinstance(item, OutputRecord):
+            session.outputs.pop(item.id, None)
+
+    @staticmethod
+    def abandon(item: Node | OutputRecord, session: ClientSession, _event: object) -> None:
+        session.outputs.pop(item.id, None)
+
+    @staticmethod
+    def lose(item: Node | OutputRecord, session: ClientSession, _event: object) -> None:
+        session.outputs.pop(item.id, None)
+        if isinstance(item, Node):
+            item.status = "incomplete"
+
+    @staticmethod
+    def truncated(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemTruncated) -> None:
+        session.truncated(event)
+
+    @staticmethod
+    def remove(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDeleted) -> None:
+        session.outputs.pop(item.id, None)
+        if session.overdue_item_id == item.id:
+            session.overdue_item_id = None
+        if not session.acknowledgements.answered("conversation.item.delete", event, key=item.id):
+            session.report("R-A1", event, "no conversation.item.delete of ours is unanswered")
+        session.conversation.delete(item.id)
+
+    @staticmethod
+    def retrieved(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemRetrieved) -> None:
+        if not session.acknowledgements.answered("conversation.item.retrieve", event, key=item.id):
+            session.report("R-A1", event, "no conversation.item.retrieve of ours is unanswered")
+        session.conversation.retrieved(event.item)
+
+
+CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="client")
+
+
+def _finish_streams(item_id: str, session: ClientSession, event: object) -> None:
+    for content_index in session.stream_indexes(item_id):
+        session.step(CONTENT_PART, session.streams[item_id, content_index], "internal.item_done", event)
+
+
+# -- content part ------------------------------------------------------------------------------------------------------
+
+
+class ContentPartRules:
+    """Guards and effects of the content part's table, client side."""
+
+    @staticmethod
+    def _is_early(stream: StreamRecord, session: ClientSession) -> bool:
+        return find_item(session, stream.item_id).state not in ("generating", "detached", "unannounced")
+
+    @staticmethod
+    def is_text(_stream: StreamRecord, _session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
+        return event.part.type in ("text", "output_text")
+
+    @staticmethod
+    def is_early_text(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
+        return ContentPartRules.is_text(stream, session, event) and ContentPartRules._is_early(stream, session)
+
+    @staticmethod
+    def is_early_audio(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
+        return not ContentPartRules.is_text(stream, session, event) and ContentPartRules._is_early(stream, session)
+
+    @staticmethod
+    def open_part(_stream: StreamRecord, _session: ClientSession, _event: m.ResponseContentPartAdded) -> None:
+        """The stream is kept when it is first looked up; its text begins with the first delta."""
+
+    @staticmethod
+    def append_text(
+        stream: StreamRecord,
+        session: ClientSession,
+        event: m.ResponseOutputTextDelta | m.ResponseOutputAudioTranscriptDelta,
+    ) -> None:
+        if stream.response.in_conversation:
+            session.conversation.text_delta(event.item_id, event.content_index, event.delta)
+
+    append_transcript = append_text
+
+    @staticmethod
+    def append_arguments(
+        stream: StreamRecord,
+        session: ClientSession,
+        event: m.ResponseFunctionCallArgumentsDelta | m.ResponseMcpCallArgumentsDelta,
+    ) -> None:
+        if stream.response.in_conversation:
+            session.conversation.text_delta(event.item_id, STREAM_OF_ARGUMENTS, event.delta)
+
+    @staticmethod
+    def finish_text(stream: StreamRecord, session: ClientSession, event: m.ResponseOutputTextDone) -> None:
+        session.finish_text(stream, event.text, event)
+
+    @staticmethod
+    def finish_transcript(
+        stream: StreamRecord, session: ClientSession, event: m.ResponseOutputAudioTranscriptDone
+    ) -> None:
+        session.finish_text(stream, event.transcript, event)
+
+    @staticmethod
+    def finish_arguments(
+        stream: StreamRecord,
+        session: ClientSession,
+        event: m.ResponseFunctionCallArgumentsDone | m.ResponseMcpCallArgumentsDone,
+    ) -> None:
+        session.finish_text(stream, event.arguments, event)
+
+    @staticmethod
+    def receive_audio(_stream: StreamRecord, session: ClientSession, event: m.ResponseOutputAudioDelta) -> None:
+        session.listener.receive(event)
+
+    @staticmethod
+    def finish_audio(stream: StreamRecord, session: ClientSession, _event: m.ResponseOutputAudioDone) -> None:
+        session.listener.finish(stream.item_id, stream.content_index)
+
+    @staticmethod
+    def close_part(_stream: StreamRecord, _session: ClientSession, _event: m.ResponseContentPartDone) -> None:
+        """Its modalities have said everything already."""
+
+    @staticmethod
+    def abandon(stream: StreamRecord, session: ClientSession, _event: object) -> None:
+        session.listener.finish(stream.item_id, stream.content_index)
+
+
+CONTENT_PART = build("content_part", ContentPartRules, role="client")
+
+# -- transcription -----------------------------------------------------------------------------------------------------
+
+
+class TranscriptionRules:
+    """Effects of the transcription table, client side."""
+
+    @staticmethod
+    def append(
+        _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionDelta
+    ) -> None:
+        session.conversation.transcription_delta(event.item_id, event.content_index or 0, event.delta or "")
+
+    @staticmethod
+    def complete(
+        _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionCompleted
+    ) -> None:
+        session.conversation.transcription_completed(event.item_id, event.content_index, event.transcript)
+
+    @staticmethod
+    def fail(
+        _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionFailed
+    ) -> None:
+        message = event.error.message
+        session.conversation.transcription_failed(
+            event.item_id, event.content_index, message if isinstance(message, str) else ""
+        )
+
+
+TRANSCRIPTION = build("transcription", TranscriptionRules, role="client")
+
+# -- handlers ----------------------------------------------------------------------------------------------------------
+
+
+def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
+    """`session.created`, `session.updated`."""
+    session.step(SESSION, session.place, event.type, event)
+
+
+def on_error(session: ClientSession, event: m.Error) -> None:
+    """`error`: it names one command, or none, and changes nothing else (R-A2)."""
+    error = event.error
+    code = error.code if isinstance(error.code, str) else None
+    event_id = error.event_id if isinstance(error.event_id, str) else None
+    if not session.arbiter.rejected(event_id, code, event):
+        session.acknowledgements.rejected(event_id, code)
+    if code in _FATAL:
+        session.step(SESSION, session.place, "internal.fatal_error", event)
+        session.fatal_code = code
+    session.arbiter.release()
+
+
+def on_rate_limits(session: ClientSession, event: m.RateLimitsUpdated) -> None:
+    """`rate_limits.updated`: the newest stands."""
+    session.rate_limits = tuple(event.rate_limits)
+
+
+def on_nothing(_session: ClientSession, _event: m.Event) -> None:
+    """Events that move nothing."""
+
+
+def on_input_audio_buffer(
+    session: ClientSession,
+    event: m.InputAudioBufferSpeechStarted
+    | m.InputAudioBufferSpeechStopped
+    | m.InputAudioBufferCommitted
+    | m.InputAudioBufferCleared
+    | m.InputAudioBufferTimeoutTriggered,
+) -> None:
+    """`input_audio_buffer.*`"""
+    session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
+
+
+def on_output_audio_buffer(
+    session: ClientSession,
+    event: m.OutputAudioBufferStarted | m.OutputAudioBufferStopped | m.OutputAudioBufferCleared,
+) -> None:
+    """`output_audio_buffer.*`"""
+    session.step(OUTPUT_AUDIO_BUFFER, session.bounded(session.deliveries, event.response_id, "silent"), event.type, event)
+
+
+def on_mcp(
+    session: ClientSession,
+    event: m.McpListToolsInProgress
+    | m.McpListToolsCompleted
+    | m.McpListToolsFailed
+    | m.ResponseMcpCallInProgress
+    | m.ResponseMcpCallCompleted
+    | m.ResponseMcpCallFailed,
+) -> None:
+    """`mcp_list_tools.*`, `response.mcp_call.*`: keyed by the item alone."""
+    session.step(MCP, session.bounded(session.mcp_work, event.item_id, "none"), event.type, event)
+
+
+def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetrieved) -> None:
+    """`conversation.item.added`, `.done`, `.created`, `.retrieved`"""
+    item_id = event.item.id
+    if not isinstance(item_id, str) or not item_id:
+        session.report("R-C6", event, "an item without an id cannot be a member", "$.item.id")
+        return
+    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
+
+
+def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.ConversationItemDeleted) -> None:
+    """`conversation.item.truncated`, `.deleted`"""
+    session.step(CONVERSATION_ITEM, find_item(session, event.item_id), event.type, event)
+
+
+def on_transcription(
+    session: ClientSession,
+    event: m.ConversationItemInputAudioTranscriptionDelta
+    | m.ConversationItemInputAudioTranscriptionSegment
+    | m.ConversationItemInputAudioTranscriptionCompleted
+    | m.ConversationItemInputAudioTranscriptionFailed,
+) -> None:
+    """`conversation.item.input_audio_transcription.*`: beside everything else, and nothing for a deleted item (R-C7)."""
+    if session.conversation.is_deleted(event.item_id):
+        return
+    transcription = session.conversation.transcription(event.item_id, event.content_index or 0)
+    session.step(TRANSCRIPTION, transcription, event.type, event)
+
+
+def on_response_created(session: ClientSession, event: m.ResponseCreated) -> None:
+    """`response.created`"""
+    record = session.responses.get(event.response.id)
+    if record is None:
+        in_conversation = event.response.conversation_id is not None
+        record = ResponseRecord(event.response.id, in_conversation=in_conversation)
+    session.step(RESPONSE, record, event.type, event)
+
+
+def on_response_done(session: ClientSession, event: m.ResponseDone) -> None:
+    """`response.done`"""
+    record = session.responses.get(event.response.id)
+    if record is None:
+        record = ResponseRecord(event.response.id, in_conversation=event.response.conversation_id is not None)
+    session.step(RESPONSE, record, event.type, event)
+
+
+def _responding(session: ClientSession, response_id: str, event: m.Event) -> ResponseRecord:
+    """The response that an event names, after the table was told that it is active."""
+    record = session.responses.get(response_id)
+    if record is None:
+        record = ResponseRecord(response_id)
+    session.step(RESPONSE, record, "internal.activity", event)
+    return record
+
+
+def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
+    """`response.output_item.added`, `.done`"""
+    record = _responding(session, event.response_id, event)
+    item_id = event.item.id
+    if not isinstance(item_id, str) or not item_id:
+        session.report("R-C6", event, "an output item without an id", "$.item.id")
+        return
+    item = find_item(session, item_id)
+    if isinstance(item, OutputRecord) and item.response is None:
+        item.response = record
+    if record.is_open and len(record.item_ids) < session.config.limits.response_parts:
+        record.item_ids[item_id] = None
+    session.step(CONVERSATION_ITEM, item, event.type, event)
+
+
+PartEvent: TypeAlias = (
+    m.ResponseContentPartAdded
+    | m.ResponseContentPartDone
+    | m.ResponseOutputTextDelta
+    | m.ResponseOutputTextDone
+    | m.ResponseOutputAudioDelta
+    | m.ResponseOutputAudioDone
+    | m.ResponseOutputAudioTranscriptDelta
+    | m.ResponseOutputAudioTranscriptDone
+)
+
+
+def on_part(session: ClientSession, event: PartEvent) -> None:
+    """`response.content_part.*`, `response.output_text.*`, `response.output_audio*.*`: the hot path."""
+    stream = session.streams.get((event.item_id, event.content_index))
+    if stream is None or stream.response.id != event.response_id:
+        stream = _find_stream(session, event, event.content_index)
+    session.step(CONTENT_PART, stream, event.type, event)
+
+
+ArgumentsEvent: TypeAlias = (
+    m.ResponseFunctionCallArgumentsDelta
+    | m.ResponseFunctionCallArgumentsDone
+    | m.ResponseMcpCallArgumentsDelta
+    | m.ResponseMcpCallArgumentsDone
+)
+
+
+def on_arguments(session: ClientSession, event: ArgumentsEvent) -> None:
+    """`response.function_call_arguments.*`, `response.mcp_call_arguments.*`"""
+    stream = session.streams.get((event.item_id, STREAM_OF_ARGUMENTS))
+    if stream is None or stream.response.id != event.response_id:
+        stream = _find_stream(session, event, STREAM_OF_ARGUMENTS)
+    session.step(CONTENT_PART, stream, event.type, event)
+
+
+def _find_stream(session: ClientSession, event: PartEvent | ArgumentsEvent, content_index: int) -> StreamRecord:
+    """A stream that was not looked up before. One of a response that is over is born closed."""
+    record = _responding(session, event.response_id, event)
+    stream = StreamRecord(record, event.item_id, content_index, event.output_index)
+    if session.conversation.is_deleted(event.item_id) or not record.is_open:
+        stream.state = "closed"
+    elif len(record.streams) < session.config.limits.response_parts:
+        session.keep_stream(stream)
+    return stream
+
+
+Handler: TypeAlias = Callable[["ClientSession", E], None]
+
+HANDLERS: dict[type[m.Event], Callable[..., None]] = {
+    m.Error: on_error,
+    m.SessionCreated: on_session,
+    m.SessionUpdated: on_session,
+    m.ConversationCreated: on_nothing,
+    m.RateLimitsUpdated: on_rate_limits,
+    m.ConversationItemCreated: on_item,
+    m.ConversationItemAdded: on_item,
+    m.ConversationItemDone: on_item,
+    m.ConversationItemRetrieved: on_item,
+    m.ConversationItemTruncated: on_item_id,
+    m.ConversationItemDeleted: on_item_id,
+    m.ConversationItemInputAudioTranscriptionDelta: on_transcription,
+    m.ConversationItemInputAudioTranscriptionSegment: on_transcription,
+    m.ConversationItemInputAudioTranscriptionCompleted: on_transcription,
+    m.ConversationItemInputAudioTranscriptionFailed: on_transcription,
+    m.InputAudioBufferSpeechStarted: on_input_audio_buffer,
+    m.InputAudioBufferSpeechStopped: on_input_audio_buffer,
+    m.InputAudioBufferCommitted: on_input_audio_buffer,
+    m.InputAudioBufferCleared: on_input_audio_buffer,
+    m.InputAudioBufferTimeoutTriggered: on_input_audio_buffer,
+    m.InputAudioBufferDtmfEventReceived: on_nothing,
+    m.OutputAudioBufferStarted: on_output_audio_buffer,
+    m.OutputAudioBufferStopped: on_output_audio_buffer,
+    m.OutputAudioBufferCleared: on_output_audio_buffer,
+    m.ResponseCreated: on_response_created,
+    m.ResponseDone: on_response_done,
+    m.ResponseOutputItemAdded: on_output_item,
+    m.ResponseOutputItemDone: on_output_item,
+    m.ResponseContentPartAdded: on_part,
+    m.ResponseContentPartDone: on_part,
+    m.ResponseOutputTextDelta: on_part,
+    m.ResponseOutputTextDone: on_part,
+    m.ResponseOutputAudioDelta: on_part,
+    m.ResponseOutputAudioDone: on_part,
+    m.ResponseOutputAudioTranscriptDelta: on_part,
+    m.ResponseOutputAudioTranscriptDone: on_part,
+    m.ResponseFunctionCallArgumentsDelta: on_arguments,
+    m.ResponseFunctionCallArgumentsDone: on_arguments,
+    m.ResponseMcpCallArgumentsDelta: on_arguments,
+    m.ResponseMcpCallArgumentsDone: on_arguments,
+    m.ResponseMcpCallInProgress: on_mcp,
+    m.ResponseMcpCallCompleted: on_mcp,
+    m.ResponseMcpCallFailed: on_mcp,
+    m.McpListToolsInProgress: on_mcp,
+    m.McpListToolsCompleted: on_mcp,
+    m.McpListToolsFailed: on_mcp,
+}
+"""What each event of a server does to a client."""
+
+NEVER_OVERDUE = frozenset(
+    {m.Error, m.RateLimitsUpdated, m.ConversationCreated, m.InputAudioBufferDtmfEventReceived}
+    | {cls for cls, handler in HANDLERS.items() if handler in (on_transcription, on_mcp, on_output_audio_buffer)}
+)
+"""Events that may come between an item's `added` and its `done`: they float freely (R-C3)."""

@@ -1,0 +1,519 @@
+"""How a server answers: one handler for each event of a client, and the functions of the tables that it steps.
+
+A server steps the same tables as its client, with the same events: what a client reads as a deviation, a server cannot say.
+An effect here *says* the event that its row is named for; what must hold before it is said is a guard, or is refused by the
+handler with an entry of ``spec/errors.toml``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import UNSET, Struct
+
+from antiphon import messages as m
+from antiphon.engine.audio import InputAudioState, decode_base64
+from antiphon.engine.codec import to_builtins
+from antiphon.engine.content import AudioDelta
+from antiphon.engine.conversation import ConversationState, Node
+from antiphon.engine.legality import MINIMUM_COMMIT_MS
+from antiphon.engine.records import OutputRecord, Place, ResponseRecord, ResponseState, StreamRecord
+from antiphon.engine.settings import Refusal, problem_with_update
+from antiphon.machines import build
+
+if TYPE_CHECKING:
+    from antiphon.engine.server import ServerSession
+
+_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
+_MOST_ID = 32
+_CONTENT_OF_ROLE = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+}
+
+
+class Output:
+    """One output item of a response that a brain fills: what has been said of it, and where it stands."""
+
+    __slots__ = ("call_id", "chunks", "id", "index", "kind", "name", "record", "samples", "state", "stream")
+
+    def __init__(self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord) -> None:
+        self.id = id
+        self.index = index
+        self.kind: Literal["text", "audio", "function_call"] = kind
+        self.record = record
+        self.state = "absent"
+        self.name = ""
+        self.call_id = ""
+        self.chunks: list[str] = []
+        self.samples = 0
+        self.stream: StreamRecord | None = None
+
+    @property
+    def text(self) -> str:
+        """The text, transcript or arguments so far."""
+        if len(self.chunks) > 1:
+            self.chunks[:] = ["".join(self.chunks)]
+        return self.chunks[0] if self.chunks else ""
+
+    def item(self, status: str, *, empty: bool = False) -> m.Item:
+        """The item as it is announced; ``empty`` as it is when it begins."""
+        if self.kind == "function_call":
+            return m.FunctionCallItem(
+                id=self.id, status=status, name=self.name, call_id=self.call_id, arguments="" if empty else self.text
+            )
+        content: list[m.Content] = []
+        if not empty:
+            content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
+        return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
+
+    def part(self, *, empty: bool = False) -> m.Content:
+        """Its content part."""
+        text = "" if empty else self.text
+        return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)
+
+
+class OutputItemState(Struct, frozen=True):
+    """An `Output` in a snapshot."""
+
+    id: str
+    index: int
+    kind: Literal["text", "audio", "function_call"]
+    state: str
+    name: str
+    call_id: str
+    text: str
+    samples: int
+    response_id: str
+    content_index: int | None
+
+
+class ServerState(Struct, frozen=True):
+    """What only a server has, in a snapshot."""
+
+    place: str
+    detector: str
+    session_id: str
+    conversation_id: str
+    settings: dict[str, Any]
+    conversation: ConversationState
+    input_audio: InputAudioState
+    responses: list[ResponseState]
+    finished_responses: list[str]
+    params: dict[str, dict[str, Any]]
+    outputs: list[OutputItemState]
+    spoken: dict[str, int]
+    has_spoken: bool
+    speech_item_id: str | None
+    speech_cleared: bool
+    calls: list[str]
+
+
+def say(_obj: object, session: ServerSession, event: m.ServerEvent) -> None:
+    """The effect of most rows: put the event on the wire."""
+    session.say(event)
+
+
+# -- what a server steps -----------------------------------------------------------------------------------------------
+
+
+class SessionRules:
+    """Guards and effects of the session table, server side."""
+
+    @staticmethod
+    def announces_itself(_place: Place, _session: ServerSession, _event: object) -> bool:
+        return True
+
+    @staticmethod
+    def announce(_place: Place, session: ServerSession, _event: object) -> None:
+        session.say(m.SessionCreated(session=session.configuration))
+
+    @staticmethod
+    def update_is_acceptable(_place: Place, session: ServerSession, event: m.SessionUpdate) -> bool:
+        session.refused = problem_with_update(
+            session.settings, to_builtins(event.session), has_spoken=session.has_spoken
+        )
+        return session.refused is None
+
+    @staticmethod
+    def apply_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
+        session.apply(to_builtins(event.session))
+        session.say(m.SessionUpdated(session=session.configuration))
+
+    @staticmethod
+    def refuse_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
+        session.refuse(event)
+
+
+class InputAudioBufferRules:
+    """Guards and effects of the input audio buffer's table, server side."""
+
+    speech_started = staticmethod(say)
+    speech_stopped = staticmethod(say)
+    timeout_triggered = staticmethod(say)
+
+    @staticmethod
+    def is_announced(_place: Place, _session: ServerSession, _event: object) -> bool:
+        return True
+
+    commit_is_due = is_announced
+    clear_is_pending = is_announced
+
+    @staticmethod
+    def committed(_place: Place, session: ServerSession, event: m.InputAudioBufferCommitted) -> None:
+        session.say(event)
+
+    @staticmethod
+    def cleared(_place: Place, session: ServerSession, event: m.InputAudioBufferCleared) -> None:
+        session.say(event)
+
+    @staticmethod
+    def audio_is_acceptable(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> bool:
+        session.refused = None
+        audio = decode_base64(event.audio)
+        if audio is None:
+            session.refused = Refusal("invalid_audio", {"detail": "expected base64"})
+        elif len(audio) % session.input_audio.format.bytes_per_sample:
+            session.refused = Refusal("invalid_audio", {"detail": "expected a whole number of samples"})
+        elif len(audio) > session.config.limits.append_audio_bytes:
+            most = session.config.limits.append_audio_bytes
+            session.refused = Refusal("audio_too_long", {"maximum": most, "length": len(audio)})
+        session.heard = audio if session.refused is None else None
+        return session.refused is None
+
+    @staticmethod
+    def append(_place: Place, session: ServerSession, _event: m.InputAudioBufferAppend) -> None:
+        session.take_audio()
+
+    @staticmethod
+    def refuse_append(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> None:
+        session.refuse(event)
+
+    @staticmethod
+    def holds_enough(_place: Place, session: ServerSession, _event: m.InputAudioBufferCommit) -> bool:
+        return session.input_audio.can_commit(MINIMUM_COMMIT_MS)
+
+    @staticmethod
+    def commit(_place: Place, session: ServerSession, _event: m.InputAudioBufferCommit) -> None:
+        session.commit(None)
+
+    @staticmethod
+    def refuse_commit(_place: Place, session: ServerSession, event: m.InputAudioBufferCommit) -> None:
+        ledger = session.input_audio
+        fields = {"minimum_ms": MINIMUM_COMMIT_MS, "buffered_ms": float(ledger.uncommitted_ms)}
+        session.refused = Refusal("input_audio_buffer_commit_empty", fields)
+        session.refuse(event)
+
+    @staticmethod
+    def clear(place: Place, session: ServerSession, _event: m.InputAudioBufferClear) -> None:
+        session.clear(was_speaking=place.state == "speech")
+
+    @staticmethod
+    def renewed(_place: Place, _session: ServerSession, _event: object) -> None:
+        """A server has one socket in its life."""
+
+
+class ResponseRules:
+    """Guards and effects of the response table, server side."""
+
+    @staticmethod
+    def may_start(record: ResponseRecord, session: ServerSession, _event: object) -> bool:
+        return not record.in_conversation or session.default_response is None
+
+    @staticmethod
+    def begin(record: ResponseRecord, session: ServerSession, _event: object) -> None:
+        session.begin_response(record)
+
+    @staticmethod
+    def refuse_begin(_record: ResponseRecord, session: ServerSession, event: object) -> None:
+        active = session.default_response
+        assert active is not None  # the guard of the row before
+        session.refused = Refusal("conversation_already_has_active_response", {"response_id": active.id})
+        session.refuse(event)
+
+    @staticmethod
+    def cancel(record: ResponseRecord, session: ServerSession, reason: object) -> None:
+        session.cancel_response(record, "turn_detected" if reason == "turn_detected" else "client_cancelled")
+
+    @staticmethod
+    def is_completed(_record: ResponseRecord, _session: ServerSession, event: m.ResponseDone) -> bool:
+        return event.response.status == "completed"
+
+    @staticmethod
+    def is_cancelled(_record: ResponseRecord, _session: ServerSession, event: m.ResponseDone) -> bool:
+        return event.response.status == "cancelled"
+
+    @staticmethod
+    def is_incomplete(_record: ResponseRecord, _session: ServerSession, event: m.ResponseDone) -> bool:
+        return event.response.status == "incomplete"
+
+    @staticmethod
+    def is_failed(_record: ResponseRecord, _session: ServerSession, event: m.ResponseDone) -> bool:
+        return event.response.status == "failed"
+
+    @staticmethod
+    def finish(record: ResponseRecord, session: ServerSession, event: m.ResponseDone) -> None:
+        session.say(event)
+        session.close_response(record)
+
+    @staticmethod
+    def lost(record: ResponseRecord, session: ServerSession, _event: object) -> None:
+        session.lose_response(record)
+
+
+class ConversationItemRules:
+    """Guards and effects of the conversation item's table, server side."""
+
+    attach = staticmethod(say)
+    insert = staticmethod(say)
+    retrieved = staticmethod(say)
+    close_output = staticmethod(say)
+
+    @staticmethod
+    def is_out_of_band(item: OutputRecord, _session: ServerSession, _event: object) -> bool:
+        return item.response is not None and not item.response.in_conversation
+
+    @staticmethod
+    def is_tool_list(_item: Node, _session: ServerSession, event: m.ConversationItemAdded) -> bool:
+        return isinstance(event.item, m.McpListToolsItem)
+
+    @staticmethod
+    def finalize(_item: Node, session: ServerSession, event: m.ConversationItemDone) -> None:
+        session.conversation.done(event.item)
+        session.say(event)
+
+    @staticmethod
+    def truncated(item: Node, session: ServerSession, event: m.ConversationItemTruncated) -> None:
+        format, samples = session.output_format, session.spoken[item.id]
+        received_ms = format.ms(samples)
+        session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, received_ms)
+        session.spoken[item.id] = min(samples, format.samples_for_ms(event.audio_end_ms))
+        session.say(event)
+
+    @staticmethod
+    def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
+        session.conversation.delete(item.id)
+        session.spoken.pop(item.id, None)
+        session.say(event)
+
+    @staticmethod
+    def lose(item: Node, _session: ServerSession, _event: object) -> None:
+        item.status = "incomplete"
+
+
+class ContentPartRules:
+    """Effects of the content part's table, server side."""
+
+    open_part = staticmethod(say)
+    finish_text = staticmethod(say)
+    finish_audio = staticmethod(say)
+    finish_transcript = staticmethod(say)
+    finish_arguments = staticmethod(say)
+    append_text = staticmethod(say)
+    append_transcript = staticmethod(say)
+    append_arguments = staticmethod(say)
+    close_part = staticmethod(say)
+    receive_audio = staticmethod(say)
+
+    @staticmethod
+    def is_text(_stream: StreamRecord, _session: ServerSession, event: m.ResponseContentPartAdded) -> bool:
+        return event.part.type == "text"
+
+
+class TranscriptionRules:
+    """Effects of the transcription table, server side."""
+
+    @staticmethod
+    def append(
+        _it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionDelta
+    ) -> None:
+        session.conversation.transcription_delta(event.item_id, event.content_index or 0, event.delta or "")
+        session.say(event)
+
+    @staticmethod
+    def complete(
+        _it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionCompleted
+    ) -> None:
+        session.conversation.transcription_completed(event.item_id, event.content_index, event.transcript)
+        session.say(event)
+
+    @staticmethod
+    def fail(
+        _it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionFailed
+    ) -> None:
+        session.conversation.transcription_failed(event.item_id, event.content_index, event.error.message or "")
+        session.say(event)
+
+
+SESSION = build("session", SessionRules, role="server")
+INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="server")
+RESPONSE = build("response", ResponseRules, role="server")
+CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="server")
+CONTENT_PART = build("content_part", ContentPartRules, role="server")
+TRANSCRIPTION = build("transcription", TranscriptionRules, role="server")
+
+# -- handlers ----------------------------------------------------------------------------------------------------------
+
+
+def on_session_update(session: ServerSession, event: m.SessionUpdate) -> None:
+    """`session.update`"""
+    session.step(SESSION, session.place, event.type, event)
+
+
+def on_input_audio_buffer(
+    session: ServerSession, event: m.InputAudioBufferAppend | m.InputAudioBufferCommit | m.InputAudioBufferClear
+) -> None:
+    """`input_audio_buffer.*`"""
+    session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
+
+
+def on_output_clear(session: ServerSession, event: m.OutputAudioBufferClear) -> None:
+    """`output_audio_buffer.clear`: over a WebSocket there is no such buffer (R-O2)."""
+    session.refused = Refusal(
+        "invalid_value", {"value": event.type, "supported": "only over WebRTC and SIP", "param": "type"}
+    )
+    session.refuse(event)
+
+
+def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> None:
+    """`conversation.item.create`"""
+    item = event.item
+    session.refused = _problem_with_item(session, item)
+    if session.refused is None:
+        item = session.completed(item)
+        placement = session.conversation.insert(item, event.previous_item_id)
+        if placement is None:
+            session.refused = Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id})
+        else:
+            session.add(placement.node, item)
+            return
+    session.refuse(event)
+
+
+def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
+    for name in ("id", "call_id"):
+        value = getattr(item, name, UNSET)
+        if not isinstance(value, str) or not value:
+            continue
+        if len(value) > _MOST_ID:
+            return Refusal(
+                "string_above_max_length", {"param": f"item.{name}", "maximum": _MOST_ID, "length": len(value)}
+            )
+        if not _ID.match(value):
+            return Refusal("invalid_id_characters", {"param": f"item.{name}"})
+    if isinstance(item, m.UnknownItem | m.ItemReference):
+        return Refusal(
+            "invalid_value",
+            {"value": item.type, "supported": "'message', 'function_call', 'function_call_output'", "param": "item.type"},
+        )
+    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls:
+        return Refusal("invalid_tool_call_id", {"call_id": item.call_id})
+    if isinstance(item, m.MessageItem):
+        allowed = _CONTENT_OF_ROLE.get(item.role)
+        if allowed is None:
+            supported = "'system', 'user', 'assistant'"
+            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": "item.role"})
+        for index, part in enumerate(item.content):
+            if part.type not in allowed:
+                supported = ", ".join(f"'{each}'" for each in allowed)
+                return Refusal(
+                    "invalid_value",
+                    {"value": part.type, "supported": supported, "param": f"item.content[{index}].type"},
+                )
+    return None
+
+
+def on_item_delete(session: ServerSession, event: m.ConversationItemDelete) -> None:
+    """`conversation.item.delete`"""
+    node = session.conversation.get(event.item_id)
+    if node is None:
+        session.refused = Refusal("item_delete_invalid_item_id", {"item_id": event.item_id})
+        session.refuse(event)
+    else:
+        session.step(
+            CONVERSATION_ITEM, node, "conversation.item.deleted", m.ConversationItemDeleted(item_id=event.item_id)
+        )
+
+
+def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) -> None:
+    """`conversation.item.retrieve`"""
+    node = session.conversation.get(event.item_id)
+    if node is None:
+        session.refused = Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id})
+        session.refuse(event)
+    else:
+        session.step(
+            CONVERSATION_ITEM, node, "conversation.item.retrieved", m.ConversationItemRetrieved(item=node.item)
+        )
+
+
+def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) -> None:
+    """`conversation.item.truncate` (R-C5)"""
+    node = session.conversation.get(event.item_id)
+    samples = session.spoken.get(event.item_id)
+    if node is None:
+        session.refused = Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id})
+    elif event.audio_end_ms < 0:
+        fields = {"param": "audio_end_ms", "minimum": 0, "value": event.audio_end_ms}
+        session.refused = Refusal("integer_below_min_value", fields)
+    elif samples is None or event.content_index != 0:
+        session.refused = Refusal("unsupported_content_type")
+    elif event.audio_end_ms > session.output_format.ms(samples):
+        actual = session.output_format.ms(samples)
+        session.refused = Refusal("truncate_too_long", {"actual_ms": actual, "audio_end_ms": event.audio_end_ms})
+    else:
+        session.step(
+            CONVERSATION_ITEM,
+            node,
+            "conversation.item.truncated",
+            m.ConversationItemTruncated(
+                item_id=event.item_id, content_index=event.content_index, audio_end_ms=event.audio_end_ms
+            ),
+        )
+        return
+    session.refuse(event)
+
+
+def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
+    """`response.create`"""
+    params = event.response or None
+    session.request_response("client", params, event)
+
+
+def on_response_cancel(session: ServerSession, event: m.ResponseCancel) -> None:
+    """`response.cancel`"""
+    if isinstance(event.response_id, str) and event.response_id:
+        record = session.responses.get(event.response_id)
+    else:
+        record = session.default_response
+    if record is None or not record.is_open:
+        session.refused = Refusal("response_cancel_not_active")
+        session.refuse(event)
+    else:
+        session.step(RESPONSE, record, "response.cancel", event)
+
+
+HANDLERS: dict[type[m.Event], Callable[..., None]] = {
+    m.SessionUpdate: on_session_update,
+    m.InputAudioBufferAppend: on_input_audio_buffer,
+    m.InputAudioBufferCommit: on_input_audio_buffer,
+    m.InputAudioBufferClear: on_input_audio_buffer,
+    m.OutputAudioBufferClear: on_output_clear,
+    m.ConversationItemCreate: on_item_create,
+    m.ConversationItemDelete: on_item_delete,
+    m.ConversationItemRetrieve: on_item_retrieve,
+    m.ConversationItemTruncate: on_item_truncate,
+    m.ResponseCreate: on_response_create,
+    m.ResponseCancel: on_response_cancel,
+}
+"""What each event of a client does to a server."""
+
+
+def audio_event(output: Output, delta: AudioDelta, text: str) -> m.ResponseOutputAudioDelta:
+    """A delta of audio as it goes out; ``text`` is its base64."""
+    return m.ResponseOutputAudioDelta(
+        response_id=delta.response_id, item_id=output.id, output_index=output.index, content_index=0, delta=text
+    )

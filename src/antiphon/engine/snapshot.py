@@ -1,0 +1,332 @@
+"""Everything a session knows, as a value: to move it to another process, or to compare before with after.
+
+A snapshot is a frozen Struct of plain values, so that it has equality, a repr, and a JSON form (`Snapshot.encode`,
+`Snapshot.decode`). Times are remainders, because clocks of two processes differ. It holds text, tool arguments and outputs;
+no key, and no audio but what law L6 allows: at most one sample of remainder a part, and retained input audio when asked for.
+Its ``tables`` is the digest of ``spec/``: states of other tables would mean something else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from msgspec import Struct
+
+from antiphon.engine.acknowledgements import AcknowledgementsState
+from antiphon.engine.actions import Closed
+from antiphon.engine.arbiter import ArbiterState
+from antiphon.engine.audio import AudioFormat, InputAudioLedger, InputAudioState
+from antiphon.engine.codec import client_decoder, encode_text, session_from_builtins, to_builtins
+from antiphon.engine.conversation import ConversationState
+from antiphon.engine.errors import Fault, SnapshotError
+from antiphon.engine.link import End
+from antiphon.engine.playback import PlaybackLedger, PlaybackState
+from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
+from antiphon.engine.serving import Output, OutputItemState, ServerState
+from antiphon.engine.timers import Instant
+from antiphon.engine.usage import Usage
+from antiphon.machines import DIGEST
+from antiphon.messages import ClientEvent, RateLimit, ResponseCreateParams, TurnDetection
+
+if TYPE_CHECKING:
+    from antiphon.engine.client import ClientSession
+    from antiphon.engine.server import ServerSession
+    from antiphon.engine.session import Session
+
+VERSION = 1
+_ANY_DEPTH = 1024  # our own text, which was bounded when it was sent
+
+
+class EndState(Struct, frozen=True):
+    """How the socket is ending."""
+
+    code: int | None
+    reason: str
+    fault: Fault | None
+
+
+class LinkState(Struct, frozen=True):
+    """The link."""
+
+    state: str
+    generation: int
+    attempt: int
+    end: EndState | None
+
+
+class CommonState(Struct, frozen=True):
+    """What both roles have."""
+
+    link: LinkState
+    timers: dict[str, int]
+    ids: int
+    reports: list[tuple[str, str, int]]
+    closed: Closed | None
+
+
+class GapEntry(Struct, frozen=True):
+    """A command that waits for a socket: its JSON text; or audio that does."""
+
+    event: str | None
+    forced: bool
+    audio: bytes | None
+
+
+class ClientState(Struct, frozen=True):
+    """What only a client has."""
+
+    place: str
+    detector: str
+    configuration: dict[str, object] | None
+    conversation: ConversationState
+    arbiter: ArbiterState
+    acknowledgements: AcknowledgementsState
+    playback: PlaybackState
+    output_format: AudioFormat
+    input_audio: InputAudioState
+    responses: list[ResponseState]
+    finished_responses: list[str]
+    outputs: list[OutputState]
+    deliveries: dict[str, str]
+    mcp_work: dict[str, str]
+    calls: list[str]
+    committed_item_ids: list[str]
+    announced_item_id: str | None
+    timeout_item_id: str | None
+    overdue_item_id: str | None
+    speech_end_ms: int | None
+    fatal_code: str | None
+    has_spoken: bool
+    detection: TurnDetection | None
+    usage: Usage
+    rate_limits: list[RateLimit]
+    gap: list[GapEntry]
+
+
+class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
+    """One session at one moment. ``version`` and ``tables`` say which builds can restore it."""
+
+    version: int
+    tables: str
+    role: str
+    common: CommonState
+    client: ClientState | None = None
+    server: ServerState | None = None
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """From `encode`. Raises `SnapshotError` when ``data`` is no snapshot."""
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SnapshotError(f"not a snapshot: {error}") from None
+
+
+def checked(snapshot: Snapshot) -> None:
+    """Raise `SnapshotError` for a snapshot that this build cannot restore."""
+    if snapshot.version != VERSION:
+        raise SnapshotError(f"snapshot version {snapshot.version}, this build restores {VERSION}")
+    if snapshot.tables != DIGEST:
+        raise SnapshotError("the snapshot was taken with other tables (spec/ has changed since)")
+
+
+def take_common(session: Session, now: Instant) -> CommonState:
+    """The half that both roles share."""
+    link, end = session.link, session.link.end
+    return CommonState(
+        LinkState(
+            link.state, link.generation, link.attempt, None if end is None else EndState(end.code, end.reason, end.fault)
+        ),
+        session.timers.dump(now),
+        session.ids_made,
+        sorted((rule, type_, count) for (rule, type_), count in session.reports.items()),
+        session.closed,
+    )
+
+
+def load_common(session: Session, state: CommonState, now: Instant) -> None:
+    """Take it over."""
+    link = session.link
+    link.state = state.link.state
+    link.generation = state.link.generation
+    link.attempt = state.link.attempt
+    end = state.link.end
+    link.end = None if end is None else End(end.code, end.reason, end.fault)
+    session.timers.load(state.timers, now)
+    session.adopt_counters(state.ids, {(rule, type_): count for rule, type_, count in state.reports})
+    session.closed = state.closed
+
+
+def take_client(session: ClientSession, now: Instant) -> Snapshot:
+    """A snapshot of a client."""
+    configuration = session.configuration
+    state = ClientState(
+        place=session.place.state,
+        detector=session.detector.state,
+        configuration=None if configuration is None else to_builtins(configuration),
+        conversation=session.conversation.dump(),
+        arbiter=session.arbiter.dump(now),
+        acknowledgements=session.acknowledgements.dump(),
+        playback=session.playback.dump(),
+        output_format=session.listener.format,
+        input_audio=session.input_audio.dump(),
+        responses=[record.dump() for record in session.responses.values()],
+        finished_responses=list(session.finished_responses),
+        outputs=[
+            OutputState(output.id, output.state, None if output.response is None else output.response.id)
+            for output in session.outputs.values()
+        ],
+        deliveries={key: place.state for key, place in session.deliveries.items()},
+        mcp_work={key: place.state for key, place in session.mcp_work.items()},
+        calls=list(session.calls),
+        committed_item_ids=list(session.committed_item_ids),
+        announced_item_id=session.announced_item_id,
+        timeout_item_id=session.timeout_item_id,
+        overdue_item_id=session.overdue_item_id,
+        speech_end_ms=session.speech_end_ms,
+        fatal_code=session.fatal_code,
+        has_spoken=session.has_spoken,
+        detection=session.detection,
+        usage=session.usage,
+        rate_limits=list(session.rate_limits),
+        gap=[
+            GapEntry(None, False, entry)
+            if isinstance(entry, bytes)
+            else GapEntry(encode_text(entry[0]), entry[1], None)
+            for entry in session.gap
+        ],
+    )
+    return Snapshot(VERSION, DIGEST, session.role.value, take_common(session, now), client=state)
+
+
+def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> None:
+    """Take over a client's half. Raises `SnapshotError` when there is none."""
+    state = snapshot.client
+    if state is None:
+        raise SnapshotError("a snapshot of a client without its client half")
+    load_common(session, snapshot.common, now)
+    limits = session.config.limits
+    session.place.state = state.place
+    session.detector.state = state.detector
+    session.configuration = None if state.configuration is None else session_from_builtins(state.configuration)
+    session.conversation.load(state.conversation)
+    session.arbiter.load(state.arbiter, now)
+    session.acknowledgements.load(state.acknowledgements)
+    session.playback = PlaybackLedger.load(
+        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries
+    )
+    session.listener.format = state.output_format
+    session.input_audio = InputAudioLedger.load(state.input_audio)
+    for each in state.responses:
+        session.adopt_response(ResponseRecord.load(each))
+    session.finished_responses.extend(state.finished_responses)
+    for output in state.outputs:
+        response = session.responses.get(output.response_id) if output.response_id is not None else None
+        session.outputs[output.id] = OutputRecord(output.id, output.state, response)
+    session.deliveries.update({key: Place(place) for key, place in state.deliveries.items()})
+    session.mcp_work.update({key: Place(place) for key, place in state.mcp_work.items()})
+    session.calls = dict.fromkeys(state.calls)
+    session.committed_item_ids = dict.fromkeys(state.committed_item_ids)
+    session.announced_item_id = state.announced_item_id
+    session.timeout_item_id = state.timeout_item_id
+    session.overdue_item_id = state.overdue_item_id
+    session.speech_end_ms = state.speech_end_ms
+    session.fatal_code = state.fatal_code
+    session.has_spoken = state.has_spoken
+    session.detection = state.detection
+    session.usage = state.usage
+    session.rate_limits = tuple(state.rate_limits)
+    for entry in state.gap:
+        session.adopt_gap(entry.audio if entry.event is None else (_command(entry.event), entry.forced))
+
+
+def _command(text: str) -> ClientEvent:
+    event = client_decoder(_ANY_DEPTH)(text)
+    if not isinstance(event, ClientEvent):
+        raise SnapshotError("a waiting command of the snapshot is no client event")
+    return event
+
+
+def take_server(session: ServerSession, now: Instant) -> Snapshot:
+    """A snapshot of a server."""
+    outputs, params = session.work
+    state = ServerState(
+        place=session.place.state,
+        detector=session.detector.state,
+        session_id=session.session_id,
+        conversation_id=session.conversation_id,
+        settings=session.settings,
+        conversation=session.conversation.dump(),
+        input_audio=session.input_audio.dump(retained=session.config.retain_input_audio),
+        responses=[record.dump() for record in session.responses.values()],
+        finished_responses=list(session.finished_responses),
+        params={key: to_builtins(each) for key, each in params.items()},
+        outputs=[
+            OutputItemState(
+                output.id,
+                output.index,
+                output.kind,
+                output.state,
+                output.name,
+                output.call_id,
+                output.text,
+                output.samples,
+                output.record.id,
+                None if output.stream is None else output.stream.content_index,
+            )
+            for items in outputs.values()
+            for output in items.values()
+        ],
+        spoken=dict(session.spoken),
+        has_spoken=session.has_spoken,
+        speech_item_id=session.speech_item_id,
+        speech_cleared=session.speech_cleared,
+        calls=list(session.calls),
+    )
+    return Snapshot(VERSION, DIGEST, session.role.value, take_common(session, now), server=state)
+
+
+def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> None:
+    """Take over a server's half. Raises `SnapshotError` when there is none."""
+    state = snapshot.server
+    if state is None:
+        raise SnapshotError("a snapshot of a server without its server half")
+    load_common(session, snapshot.common, now)
+    session.place.state = state.place
+    session.detector.state = state.detector
+    session.session_id = state.session_id
+    session.conversation_id = state.conversation_id
+    session.conversation.load(state.conversation)
+    retain = session.config.limits.retained_audio_bytes if session.config.retain_input_audio else 0
+    session.input_audio = InputAudioLedger.load(state.input_audio, retain_bytes=retain)
+    session.settings = {}
+    session.apply(state.settings)
+    outputs, params = session.work
+    for each in state.responses:
+        record = ResponseRecord.load(each)
+        session.responses[record.id] = record
+        if record.is_open:
+            outputs[record.id] = {}
+    session.finished_responses.extend(state.finished_responses)
+    params.update({key: msgspec.convert(each, ResponseCreateParams) for key, each in state.params.items()})
+    for item in state.outputs:
+        record = session.responses[item.response_id]
+        output = Output(item.id, item.index, item.kind, record)
+        output.state = item.state
+        output.name = item.name
+        output.call_id = item.call_id
+        output.chunks = [item.text] if item.text else []
+        output.samples = item.samples
+        if item.content_index is not None:
+            output.stream = record.streams[item.id, item.content_index]
+        outputs[item.response_id][item.index] = output
+    session.spoken = dict(state.spoken)
+    session.has_spoken = state.has_spoken
+    session.speech_item_id = state.speech_item_id
+    session.speech_cleared = state.speech_cleared
+    session.calls = dict.fromkeys(state.calls)

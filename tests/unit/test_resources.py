@@ -1,0 +1,198 @@
+"""Commands by name: what each puts on the wire, and what is refused before it gets there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from antiphon import messages as m
+from antiphon.engine.codec import encode
+from antiphon.engine.errors import LocalProtocolError
+from antiphon.engine.resources import Resources
+
+
+def wire(event: m.ClientEvent) -> dict[str, object]:
+    """Bound in place of an adapter: what the event is in JSON."""
+    document: dict[str, object] = json.loads(encode(event))
+    return document
+
+
+COMMANDS = Resources(wire, wire)
+
+ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("command", "document"),
+    [
+        (
+            lambda c: c.session.update(session={"type": "realtime", "instructions": None}),
+            {"type": "session.update", "session": {"type": "realtime", "instructions": None}},
+        ),
+        (
+            lambda c: c.session.update(session={"type": "transcription"}, event_id="e"),
+            {"type": "session.update", "session": {"type": "transcription"}, "event_id": "e"},
+        ),
+        (
+            lambda c: c.session.update(session=m.RealtimeSession(instructions="x")),
+            {"type": "session.update", "session": {"type": "realtime", "instructions": "x"}},
+        ),
+        (lambda c: c.conversation.item.create(item=ITEM), {"type": "conversation.item.create", "item": ITEM}),
+        (
+            lambda c: c.conversation.item.create(item=ITEM, previous_item_id=None, event_id="e"),
+            {"type": "conversation.item.create", "item": ITEM, "previous_item_id": None, "event_id": "e"},
+        ),
+        (
+            lambda c: c.conversation.item.create(
+                item=m.FunctionCallOutputItem(call_id="call_1", output="{}"), previous_item_id="root"
+            ),
+            {
+                "type": "conversation.item.create",
+                "item": {"type": "function_call_output", "call_id": "call_1", "output": "{}"},
+                "previous_item_id": "root",
+            },
+        ),
+        (
+            lambda c: c.conversation.item.retrieve(item_id="i", event_id="e"),
+            {"type": "conversation.item.retrieve", "item_id": "i", "event_id": "e"},
+        ),
+        (
+            lambda c: c.conversation.item.truncate(item_id="i", content_index=0, audio_end_ms=120),
+            {"type": "conversation.item.truncate", "item_id": "i", "content_index": 0, "audio_end_ms": 120},
+        ),
+        (
+            lambda c: c.conversation.item.delete(item_id="i"),
+            {"type": "conversation.item.delete", "item_id": "i"},
+        ),
+        (
+            lambda c: c.input_audio_buffer.append(audio=b"\x00\x01\x02"),
+            {"type": "input_audio_buffer.append", "audio": "AAEC"},
+        ),
+        (
+            lambda c: c.input_audio_buffer.append(audio=memoryview(b"\x00\x01\x02"), event_id="e"),
+            {"type": "input_audio_buffer.append", "audio": "AAEC", "event_id": "e"},
+        ),
+        (
+            lambda c: c.input_audio_buffer.append(audio="AAEC"),
+            {"type": "input_audio_buffer.append", "audio": "AAEC"},
+        ),
+        (lambda c: c.input_audio_buffer.commit(), {"type": "input_audio_buffer.commit"}),
+        (lambda c: c.input_audio_buffer.clear(event_id="e"), {"type": "input_audio_buffer.clear", "event_id": "e"}),
+        (lambda c: c.output_audio_buffer.clear(), {"type": "output_audio_buffer.clear"}),
+        (lambda c: c.response.create(), {"type": "response.create"}),
+        (lambda c: c.response.create(response=None), {"type": "response.create", "response": None}),
+        (
+            lambda c: c.response.create(
+                response={"conversation": "none", "metadata": {"a": "b"}, "input": [m.ItemReference(id="i")]},
+                event_id="e",
+            ),
+            {
+                "type": "response.create",
+                "event_id": "e",
+                "response": {
+                    "conversation": "none",
+                    "metadata": {"a": "b"},
+                    "input": [{"type": "item_reference", "id": "i"}],
+                },
+            },
+        ),
+        (
+            lambda c: c.response.create(response=m.ResponseCreateParams(max_output_tokens="inf")),
+            {"type": "response.create", "response": {"max_output_tokens": "inf"}},
+        ),
+        (lambda c: c.response.cancel(), {"type": "response.cancel"}),
+        (
+            lambda c: c.response.cancel(response_id="r", event_id="e"),
+            {"type": "response.cancel", "response_id": "r", "event_id": "e"},
+        ),
+    ],
+)
+def test_a_command_is_its_event(
+    command: Callable[[Resources[dict[str, object], dict[str, object]]], dict[str, object]], document: dict[str, object]
+) -> None:
+    assert command(COMMANDS) == document
+
+
+def test_a_session_without_a_type_is_a_realtime_session() -> None:
+    assert COMMANDS.session.update(session={"voice": "alloy"})["session"] == {"type": "realtime", "voice": "alloy"}
+
+
+def test_the_dict_of_the_caller_is_left_alone() -> None:
+    session = {"voice": "alloy"}
+    COMMANDS.session.update(session=session)
+    assert session == {"voice": "alloy"}
+
+
+def test_a_schema_inside_a_dict_is_kept_whole() -> None:
+    tools = [
+        {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"x": {"type": "string"}}}}
+    ]
+    update = COMMANDS.session.update(session={"type": "realtime", "tools": tools})
+    assert update["session"] == {"type": "realtime", "tools": tools}
+
+
+@pytest.mark.parametrize(
+    ("command", "param"),
+    [
+        (lambda: COMMANDS.response.create(response={"output_modalities": "text"}), "response.output_modalities"),
+        (lambda: COMMANDS.conversation.item.create(item={"role": "user"}), "item.type"),
+        (lambda: COMMANDS.session.update(session={"type": "realtime", "instrutcions": "x"}), "session.instrutcions"),
+        (
+            lambda: COMMANDS.conversation.item.create(
+                item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x", "lang": "de"}]}
+            ),
+            "item.content[0].lang",
+        ),
+    ],
+)
+def test_a_dict_that_does_not_fit_is_refused_by_the_path(command: Callable[[], object], param: str) -> None:
+    with pytest.raises(LocalProtocolError, match=r"R-E5") as caught:
+        command()
+    assert caught.value.param == param
+
+
+ENDLESS: dict[str, object] = {}
+ENDLESS["properties"] = ENDLESS
+
+
+@pytest.mark.parametrize("parameters", [ENDLESS, {"default": object()}], ids=["endless", "object"])
+def test_what_json_cannot_say_is_refused(parameters: dict[str, object]) -> None:
+    with pytest.raises(LocalProtocolError, match="R-E5"):
+        COMMANDS.session.update(session={"tools": [{"type": "function", "name": "f", "parameters": parameters}]})
+
+
+def test_a_refusal_repeats_no_value() -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        COMMANDS.session.update(session={"type": "realtime", "api_key": "sk-secret"})
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_response_is_asked_for_through_its_own_function() -> None:
+    resources = Resources(lambda event: "sent", lambda event: ("handle", event.event_id))
+    assert resources.response.create(event_id="e") == ("handle", "e")
+    assert resources.response.cancel() == "sent"
+
+
+class TestShortWayForAudio:
+    def bound(self) -> Resources[str, str]:
+        return Resources(
+            lambda event: f"event {event.type}", lambda event: "", append_audio=lambda pcm: f"audio {len(pcm)}"
+        )
+
+    def test_bytes_take_it(self) -> None:
+        assert self.bound().input_audio_buffer.append(audio=b"1234") == "audio 4"
+
+    @pytest.mark.parametrize("arguments", [{"audio": "AAEC"}, {"audio": b"1234", "event_id": "e"}])
+    def test_what_it_cannot_say_does_not(self, arguments: dict[str, str]) -> None:
+        append = self.bound().input_audio_buffer.append
+        assert append(**arguments) == "event input_audio_buffer.append"
+
+
+def test_whatever_the_adapter_returns_passes_through() -> None:
+    sent: list[m.ClientEvent] = []
+    resources: Resources[None, None] = Resources(sent.append, sent.append)
+    resources.input_audio_buffer.commit()
+    resources.response.create()
+    assert sent == [m.InputAudioBufferCommit(), m.ResponseCreate()]
