@@ -391,6 +391,13 @@ def test_the_view_is_right_after_a_deletion_in_the_middle() -> None:
     assert order(conversation) == "ac"
 
 
+def test_the_view_is_right_after_the_only_item_was_deleted() -> None:
+    conversation = make("a")
+    assert order(conversation) == "a"
+    conversation.delete("a")
+    assert order(conversation) == ""
+
+
 def test_an_older_item_of_a_shared_id_that_was_evicted_does_not_answer_again() -> None:
     conversation = Conversation(max_items=2)
     for id in "aba":
@@ -683,6 +690,15 @@ def test_a_failure_does_not_undo_a_completed_transcript() -> None:
     conversation.add(spoken("u"))
     conversation.transcription_completed("u", 0, "Hello")
     assert conversation.transcription_failed("u", 0, "late") is Taken.CLOSED
+    assert node(conversation, "u").transcriptions[0].error is None
+
+
+def test_a_transcript_that_comes_after_a_failure_counts() -> None:
+    conversation = make()
+    conversation.add(spoken("u"))
+    conversation.transcription_failed("u", 0, "too quiet")
+    conversation.transcription_completed("u", 0, "Hello")
+    assert node(conversation, "u").text == "Hello"
     assert node(conversation, "u").transcriptions[0].error is None
 
 

@@ -665,7 +665,7 @@ class TestConstruction:
     )
     def test_senseless_arguments_are_refused(self, changes: dict[str, object]) -> None:
         arguments: dict[str, object] = {"role": "client", "max_message": 1, "max_fragments": 1, "max_head": 1}
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="a wire"):
             Wire(**{**arguments, **changes}, entropy=zeros)  # type: ignore[arg-type]  # a table of mistakes
 
 

@@ -339,7 +339,8 @@ def test_a_peer_that_is_the_library_itself_understands_us(role: str) -> None:
     assert wire.receive(b"".join(peer.data_to_send())) == [b"first second"]
     peer.receive_data(wire.text("grüße".encode() * 30_000) + wire.ping(b"p"))
     message, ping = peer.events_received()
-    assert isinstance(message, Frame) and isinstance(ping, Frame)
+    assert isinstance(message, Frame)
+    assert isinstance(ping, Frame)
     assert (bytes(message.data), ping.opcode) == ("grüße".encode() * 30_000, Opcode.PING)
     assert wire.receive(b"".join(peer.data_to_send())) == [PongReceived(b"p")]
     peer.receive_data(wire.close(1001, "bye"))

@@ -263,7 +263,7 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def _checked(self, event: m.ClientEvent | m.ServerEvent, now: Instant, override: Collection[str]) -> m.ClientEvent:
         """Everything that may refuse a command, before anything changes (L3)."""
-        self._command_at(now)
+        self.command_at(now)
         if type(event) not in _COMMANDS:
             raise LocalProtocolError(f"a client does not send {type(event).__name__}", rule="R-E6")
         command = cast(m.ClientEvent, event)
@@ -323,7 +323,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.act(TransmitMessage(text))
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
-        self._command_at(now)
+        self.command_at(now)
         size = byte_length(pcm)
         width = self.input_audio.format.bytes_per_sample
         if size == 0 or size % width:
@@ -367,12 +367,12 @@ class ClientSession(Session, role=Role.CLIENT):
         return self.leave()
 
     def _device_at(self, samples: int, now: Instant) -> None:
-        self._command_at(now)
+        self.command_at(now)
         if not isinstance(samples, int) or samples < 0:
             raise LocalProtocolError(f"samples must be an integer of at least 0, not {samples!r}", rule="R-B1")
 
     def interrupt(self, now: Instant) -> Actions:
-        self._command_at(now)
+        self.command_at(now)
         self.enter(now)
         self.arbiter.withdraw()
         record = self.default_response
@@ -587,6 +587,11 @@ class ClientSession(Session, role=Role.CLIENT):
             if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate):
                 self.act(RequestSettled(cast(str, entry[0].event_id), Dropped("closed")))
 
+    def end_generation(self) -> None:
+        self.step(SESSION, self.place, "internal.renewed", None)
+        self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
+        self.overdue_item_id = self.fatal_code = None
+
     def end_of_socket(self, code: int | None, reason: str) -> End:
         end = super().end_of_socket(code, reason)
         if self.fatal_code is None:
@@ -594,13 +599,13 @@ class ClientSession(Session, role=Role.CLIENT):
         fault = Fault("session", f"the server ended the session: {self.fatal_code}", "R-S4", code=self.fatal_code)
         return End(code, reason, fault)
 
-    def _fire(self, timer: Timer) -> None:
+    def fire(self, timer: Timer) -> None:
         if timer is Timer.REQUEST:
             self.arbiter.time_out()
         elif timer is Timer.FLUSH:
             self.listener.time_out()
         else:
-            super()._fire(timer)
+            super().fire(timer)
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
 

@@ -112,6 +112,14 @@ class LinkRules:
         engine.act(CloseTransport(code, reason))
 
     @staticmethod
+    def forget_socket(link: Link, engine: Session, _event: object) -> None:
+        link.end = None
+        link.attempt = 0
+        engine.timers.clear()
+        engine.let_go()
+        engine.end_generation()
+
+    @staticmethod
     def finish(link: Link, engine: Session, end: End) -> None:
         LinkRules._finish(link, engine, link.end or end)
 

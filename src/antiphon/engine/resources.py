@@ -64,7 +64,7 @@ class ItemResource(Generic[R]):
         self,
         *,
         item: m.Item | Mapping[str, object],
-        previous_item_id: str | None | UnsetType = UNSET,
+        previous_item_id: str | UnsetType | None = UNSET,
         event_id: Given = UNSET,
     ) -> R:
         """Add ``item``: at the end, or behind ``previous_item_id`` ("root" is the front). No response is created.
@@ -156,7 +156,7 @@ class ResponseResource(Generic[R, Q]):
     def create(
         self,
         *,
-        response: m.ResponseCreateParams | Mapping[str, object] | None | UnsetType = UNSET,
+        response: m.ResponseCreateParams | Mapping[str, object] | UnsetType | None = UNSET,
         event_id: Given = UNSET,
     ) -> Q:
         """Ask for a response; ``response`` overrides the session for it alone.
@@ -167,7 +167,7 @@ class ResponseResource(Generic[R, Q]):
             return self._create(_convert(m.ResponseCreate, event_id, response=response))
         return self._create(m.ResponseCreate(response=response, event_id=event_id))
 
-    def cancel(self, *, response_id: str | None | UnsetType = UNSET, event_id: Given = UNSET) -> R:
+    def cancel(self, *, response_id: str | UnsetType | None = UNSET, event_id: Given = UNSET) -> R:
         """Stop a response: this one, or the one in progress in the default conversation."""
         return self._send(m.ResponseCancel(response_id=response_id, event_id=event_id))
 

@@ -293,7 +293,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.refused = None
 
     def _ready(self, now: Instant) -> None:
-        self._command_at(now)
+        self.command_at(now)
         if self.link.state != "open":
             raise LocalProtocolError(f"nothing can be said while the link is {self.link.state}", rule="R-N4")
 
@@ -534,7 +534,7 @@ class ServerSession(Session, role=Role.SERVER):
         )
 
     def generate(self, content: Content, now: Instant) -> Actions:
-        self._command_at(now)
+        self.command_at(now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")

@@ -120,7 +120,7 @@ class Session(ABC):
 
     def start(self, now: Instant) -> Actions:
         """Ask for a socket: `OpenTransport` (R-L1). Raises `LocalProtocolError` when the engine was started before."""
-        self._command_at(now)
+        self.command_at(now)
         if "internal.start" not in LINK.cells[self.link.state]:
             raise LocalProtocolError(f"start in state {self.link.state!r}: an engine is started once", rule="R-L1")
         self.enter(now)
@@ -172,7 +172,7 @@ class Session(ABC):
             return ()
         self.enter(now)
         while self.closed is None and (timer := self.timers.due(now)) is not None:
-            self._fire(timer)
+            self.fire(timer)
         return self.leave()
 
     @property
@@ -336,13 +336,16 @@ class Session(ABC):
     def let_go(self) -> None:
         """The socket is gone: settle what cannot outlive it."""
 
+    def end_generation(self) -> None:
+        """Another socket will follow: what belonged to the session of the old one is forgotten."""
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _check_time(self, now: Instant) -> None:
         if now < self.now:
             raise LocalProtocolError(f"now went back by {self.now - now} ns", rule="R-N3")
 
-    def _command_at(self, now: Instant) -> None:
+    def command_at(self, now: Instant) -> None:
         """What every command of the application begins with: it may still come, and time has not gone back."""
         if self.closed is not None:
             raise LocalProtocolError("the engine is closed; nothing can be asked of it any more", rule="R-N4")
@@ -351,7 +354,8 @@ class Session(ABC):
     def _not_mine(self, method: str) -> LocalProtocolError:
         return LocalProtocolError(f"{method} is not for a {self.role.value}", rule="R-E6")
 
-    def _fire(self, timer: Timer) -> None:
+    def fire(self, timer: Timer) -> None:
+        """Do what ``timer`` is for."""
         self.step(LINK, self.link, f"timer.{timer.value}", timed_out(timer))
 
     def _wall(self, unix_ns: int | None) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "2e5163d9a6efa8c3b2f6226d8c5e85a23962b9539719176bb5b2ee70d90c77ec"
+DIGEST: Final = "e13a19cd3101f55e89a065925213bc60167410b88899d99ed391cc171a0b75c5"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1539,6 +1539,26 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 guard=None,
                 effect="finish_timeout",
                 rule="R-L9",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="internal.restored",
+                source=("idle", "dialing", "handshaking", "open", "closing", "backoff"),
+                dest="idle",
+                guard=None,
+                effect="forget_socket",
+                rule="R-L10",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="internal.restored",
+                source=("closed",),
+                dest=None,
+                guard=None,
+                effect=None,
+                rule="R-N4",
                 report=False,
                 role=None,
             ),
@@ -3283,6 +3303,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-L7": "Closing is bounded",
     "R-L8": "A CLOSE is answered with a CLOSE",
     "R-L9": "A silent socket is probed",
+    "R-L10": "A socket is not restored",
     "R-W1": "Frames keep the WebSocket standard",
     "R-W2": "Messages are bounded",
     "R-W3": "The HTTP head is bounded and well-formed",

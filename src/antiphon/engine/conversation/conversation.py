@@ -141,7 +141,7 @@ class Conversation:
     def add(
         self,
         item: Item,
-        previous_item_id: str | None | UnsetType = UNSET,
+        previous_item_id: str | UnsetType | None = UNSET,
         *,
         clone: bool = False,
         generated: bool = False,
@@ -188,7 +188,7 @@ class Conversation:
     def insert(
         self,
         item: Item,
-        previous_item_id: str | None | UnsetType = UNSET,
+        previous_item_id: str | UnsetType | None = UNSET,
         *,
         generated: bool = False,
         response_id: str | None = None,
@@ -276,11 +276,15 @@ class Conversation:
         """More of a generated text or transcript; of a call's arguments with `STREAM_OF_ARGUMENTS` as the index."""
         node = self._index.get(item_id)
         if node is None:
-            return self._write_early(item_id, lambda record: record.text_delta(content_index, delta))
+            return self._early_text_delta(item_id, content_index, delta)
         before = node.text_bytes
         taken = node.text_delta(content_index, delta)
         self._text_bytes += node.text_bytes - before
         return taken
+
+    def _early_text_delta(self, item_id: str, content_index: int, delta: str) -> Taken:
+        # Apart from `text_delta`, which would pay for the closure with every delta.
+        return self._write_early(item_id, lambda record: record.text_delta(content_index, delta))
 
     def text_done(self, item_id: str, content_index: int, text: str) -> Taken:
         """A whole generated text, transcript or arguments, in place of the deltas."""

@@ -43,6 +43,9 @@ class Taken(StrEnum):
     """There is no such item. Nothing changed."""
 
 
+_APPLIED = Taken.APPLIED  # an enum's members are slow to look up, and every delta answers this
+
+
 class Record(Link):
     """The texts that belong to one item id, whether its item has come or not.
 
@@ -106,10 +109,8 @@ class Record(Link):
             part = self.part(content_index)
         elif part.final:
             return Taken.CLOSED
-        before = part.text_bytes
-        part.append(delta)
-        self.text_bytes += part.text_bytes - before
-        return Taken.APPLIED
+        self.text_bytes += part.append(delta)
+        return _APPLIED
 
     def text_done(self, content_index: int, text: str) -> Taken:
         """The whole generated text, in place of its deltas. Repeated, the latest counts."""
@@ -127,9 +128,7 @@ class Record(Link):
         transcription = self.transcription(content_index)
         if transcription.final or transcription.error is not None:
             return Taken.CLOSED
-        before = transcription.text_bytes
-        transcription.append(delta)
-        self.text_bytes += transcription.text_bytes - before
+        self.text_bytes += transcription.append(delta)
         return Taken.APPLIED
 
     def transcription_updated(self, content_index: int, transcript: str) -> Taken:

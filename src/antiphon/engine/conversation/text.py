@@ -38,16 +38,18 @@ class TextStream:
         self._chunks: list[str] = []
         self._loose = 0
 
-    def append(self, delta: str) -> None:
-        """Add a delta; an empty one leaves no trace."""
+    def append(self, delta: str) -> int:
+        """Add a delta; an empty one leaves no trace. Answers its size in UTF-8 bytes."""
         if not delta:
-            return
+            return 0
+        size = len(delta) if delta.isascii() else utf8_size(delta)
         self._chunks.append(delta)
-        self.text_bytes += utf8_size(delta)
+        self.text_bytes += size
         self._loose += 1
         if self._loose == _FOLD:
             self._chunks[-_FOLD:] = ["".join(self._chunks[-_FOLD:])]
             self._loose = 0
+        return size
 
     def replace(self, text: str) -> None:
         """Forget the deltas: the text is this."""
