@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from antiphon.engine.conversation import ROOT
 from antiphon.messages import ClientEvent, ConversationItemCreate, FunctionCallOutputItem, Item, MessageItem
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 class Pending(Struct, frozen=True):
     """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
-    ``shape`` tells items without an id apart; ``held`` commands may be answered later than what was sent after them."""
+    ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be answered later than what was sent after them."""
 
     sequence: int
     event_id: str
@@ -28,6 +29,7 @@ class Pending(Struct, frozen=True):
     key: str | None = None
     shape: str = ""
     held: bool = False
+    front: bool = False
 
 
 ANSWERS = {
@@ -75,13 +77,14 @@ class Acknowledgements:
         sequence = self.next_sequence()
         if event.type not in ANSWERS:
             return
-        key, shape, held = getattr(event, "item_id", None), "", False
+        key, shape, held, front = getattr(event, "item_id", None), "", False, False
         if isinstance(event, ConversationItemCreate):
             key = event.item.id or None
             shape = shape_of(event.item)
             held = isinstance(event.item, FunctionCallOutputItem)
+            front = event.previous_item_id == ROOT
         self._pending.append(
-            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held)
+            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front)
         )
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
@@ -90,16 +93,16 @@ class Acknowledgements:
         """Whether a command of this type is unanswered."""
         return any(pending.type == command for pending in self._pending)
 
-    def answered(self, command: str, event: object, *, key: str | None = None, shape: str = "") -> bool:
-        """The answer to a ``command`` came. False when none is pending that it fits."""
+    def answered(self, command: str, event: object, *, key: str | None = None, shape: str = "") -> Pending | None:
+        """The answer to a ``command`` came: which of them. None when none is pending that it fits."""
         for pending in self._pending:
             if pending.type == command and (
                 pending.key == key if pending.key is not None else pending.shape in ("", shape)
             ):
                 self._pending.remove(pending)
                 self.overtake(pending.sequence, event, command=command)
-                return True
-        return False
+                return pending
+        return None
 
     def overtake(self, sequence: int, event: object, *, command: str) -> None:
         """What was sent before ``sequence`` and had to be answered by now will not be: report and forget it (R-A1)."""

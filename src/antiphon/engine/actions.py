@@ -245,12 +245,11 @@ Action: TypeAlias = (
 )
 Actions: TypeAlias = tuple[Action, ...]
 
-_encoder = msgspec.json.Encoder()
-
-
 def actions_to_builtins(actions: Actions) -> list[Mapping[str, object]]:
     """Plain dictionaries, for traces: bytes become base64 text, events what the wire would show."""
-    from antiphon.engine.codec import encode_hook
+    return [msgspec.to_builtins(action, enc_hook=_data_of) for action in actions]
 
-    out: list[Mapping[str, object]] = [msgspec.to_builtins(action, enc_hook=encode_hook) for action in actions]
-    return out
+
+def _data_of(value: object) -> object:
+    # Items and events of unknown type are no Structs: they are written as the JSON object they came as.
+    return getattr(value, "data")  # noqa: B009 - typed as object on purpose

@@ -8,8 +8,8 @@ with it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -102,7 +102,7 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode = server_decoder(limits.json_depth)
+        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # one of the classes of HANDLERS
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
         self._mark: int | None = None
@@ -233,7 +233,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if record is not None and record.is_open:
             self.step(RESPONSE, record, "internal.malformed_done", event)
 
-    def _check_order(self, event: m.Event) -> None:
+    def _check_order(self, event: m.Event | m.UnknownEvent | m.Malformed) -> None:
         """The two rules that any other event may break: the session comes first, an item's end directly follows it."""
         if self.place.state == "awaiting" and not isinstance(event, (m.SessionCreated, m.Error)):
             self.step(SESSION, self.place, "internal.early_event", event)
@@ -465,11 +465,17 @@ class ClientSession(Session, role=Role.CLIENT):
         state: str,
         response: ResponseRecord | None,
         event: m.Event,
+        front: bool = False,
     ) -> None:
-        """An item becomes a member of the conversation (R-C4)."""
+        """An item becomes a member of the conversation (R-C4).
+
+        Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a predecessor
+        for everything but the first item, and some servers never do.
+        """
         placement = self.conversation.add(
             item,
             previous_item_id,
+            clone=not front,
             generated=response is not None,
             response_id=None if response is None else response.id,
         )
@@ -541,7 +547,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """Whether a command may name this item: it is a member, or its creation is under way."""
         if self.conversation.get(item_id) is not None or item_id in self.outputs:
             return True
-        under_way = [pending.key for pending in self.acknowledgements.unanswered()]
+        under_way: list[object] = [pending.key for pending in self.acknowledgements.unanswered()]
         waiting = [entry[0] for entry in self.gap if isinstance(entry, tuple)]
         under_way += [event.item.id for event in waiting if isinstance(event, m.ConversationItemCreate)]
         return item_id in under_way

@@ -29,7 +29,7 @@ from antiphon.engine.config import ConnectionConfig, Role
 from antiphon.engine.conversation import Conversation
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End
-from antiphon.engine.session import Buffer, Entropy, Session, timed_out
+from antiphon.engine.session import Buffer, Entropy, Session, session_of, timed_out
 from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.wire import Wire
 from antiphon.engine.wire_events import (
@@ -65,7 +65,7 @@ class Connection:
         if role == Role.CLIENT and config.endpoint is None:
             raise ValueError("a client needs config.endpoint: where to, and as whom")
         self.config = config
-        self.session: Session = Session(role, config.session, now=now, entropy=entropy, speaks_bytes=True)
+        self.session: Session = session_of(Role(role), config.session, now=now, entropy=entropy, speaks_bytes=True)
         self._entropy = entropy
         self._wire: Wire | None = None
         self._last_received = now

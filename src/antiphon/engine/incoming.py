@@ -8,7 +8,7 @@ event about something that does not exist steps a fresh object in its ``absent``
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET
 
@@ -23,7 +23,6 @@ from antiphon.machines import ERRORS, build
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
 
-E = TypeVar("E", bound=m.Event)
 ItemEvent: TypeAlias = m.ConversationItemAdded | m.ConversationItemDone | m.ConversationItemCreated
 OutputItemEvent: TypeAlias = m.ResponseOutputItemAdded | m.ResponseOutputItemDone
 
@@ -45,7 +44,7 @@ class SessionRules:
 
     @staticmethod
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
-        return session.acknowledgements.answered("session.update", event)
+        return session.acknowledgements.answered("session.update", event) is not None
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
@@ -82,11 +81,11 @@ class InputAudioBufferRules:
     def commit_is_due(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
         if session.timeout_item_id == event.item_id:
             return True
-        return session.acknowledgements.answered("input_audio_buffer.commit", event)
+        return session.acknowledgements.answered("input_audio_buffer.commit", event) is not None
 
     @staticmethod
     def clear_is_pending(_place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> bool:
-        return session.acknowledgements.answered("input_audio_buffer.clear", event)
+        return session.acknowledgements.answered("input_audio_buffer.clear", event) is not None
 
     @staticmethod
     def speech_started(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
@@ -96,7 +95,7 @@ class InputAudioBufferRules:
     @staticmethod
     def speech_stopped(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped) -> None:
         session.announced_item_id = event.item_id
-        session.speech_end_ms = event.audio_end_ms
+        session.speech_end_ms = event.audio_end_ms if isinstance(event.audio_end_ms, int) else None
 
     @staticmethod
     def committed(place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
@@ -268,13 +267,17 @@ class ConversationItemRules:
     @staticmethod
     def insert(item: OutputRecord, session: ClientSession, event: ItemEvent) -> None:
         session.outputs.pop(item.id, None)
-        session.insert(event.item, event.previous_item_id, state=item.state, response=item.response, event=event)
+        front = False
         if item.state == "added":
             session.overdue_item_id = item.id
-            session.acknowledgements.answered(
+            pending = session.acknowledgements.answered(
                 "conversation.item.create", event, key=item.id, shape=shape_of(event.item)
             )
+            front = pending is not None and pending.front
             session.check_origin(event.item, event)
+        session.insert(
+            event.item, event.previous_item_id, state=item.state, response=item.response, event=event, front=front
+        )
 
     @staticmethod
     def insert_again(item: OutputRecord | Node, session: ClientSession, event: ItemEvent) -> None:
@@ -350,7 +353,7 @@ class ContentPartRules:
 
     @staticmethod
     def is_text(_stream: StreamRecord, _session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
-        return event.part.type in ("text", "output_text")
+        return event.part is not UNSET and event.part.type in ("text", "output_text")
 
     @staticmethod
     def is_early_text(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
@@ -630,9 +633,7 @@ def _find_stream(session: ClientSession, event: PartEvent | ArgumentsEvent, cont
     return stream
 
 
-Handler: TypeAlias = Callable[["ClientSession", E], None]
-
-HANDLERS: dict[type[m.Event], Callable[..., None]] = {
+HANDLERS: dict[type[object], Callable[..., None]] = {
     m.Error: on_error,
     m.SessionCreated: on_session,
     m.SessionUpdated: on_session,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import UNSET, structs
 
@@ -282,7 +282,7 @@ class ServerSession(Session, role=Role.SERVER):
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
         """Put an event on the wire, with an id of its own."""
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
-            event = cast(m.ServerEvent, structs.replace(event, event_id=self.next_id("event")))
+            event = structs.replace(event, event_id=self.next_id("event"))
         self.act(TransmitMessage(encode(event)))
 
     def refuse(self, event: object) -> None:
@@ -683,7 +683,7 @@ class ServerSession(Session, role=Role.SERVER):
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
         """Close an item's stream, its membership, then its output (R-P3, R-P4, R-C2)."""
         record = output.record
-        ids = {"response_id": record.id, "item_id": output.id, "output_index": output.index}
+        ids: dict[str, Any] = {"response_id": record.id, "item_id": output.id, "output_index": output.index}
         text = output.text
         if output.kind == "function_call":
             self._emit_part(

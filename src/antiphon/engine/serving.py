@@ -203,7 +203,7 @@ class InputAudioBufferRules:
     @staticmethod
     def refuse_commit(_place: Place, session: ServerSession, event: m.InputAudioBufferCommit) -> None:
         ledger = session.input_audio
-        fields = {"minimum_ms": MINIMUM_COMMIT_MS, "buffered_ms": float(ledger.uncommitted_ms)}
+        fields: dict[str, object] = {"minimum_ms": MINIMUM_COMMIT_MS, "buffered_ms": float(ledger.uncommitted_ms)}
         session.refused = Refusal("input_audio_buffer_commit_empty", fields)
         session.refuse(event)
 
@@ -320,7 +320,7 @@ class ContentPartRules:
 
     @staticmethod
     def is_text(_stream: StreamRecord, _session: ServerSession, event: m.ResponseContentPartAdded) -> bool:
-        return event.part.type == "text"
+        return event.part is not UNSET and event.part.type == "text"
 
 
 class TranscriptionRules:
@@ -496,7 +496,7 @@ def on_response_cancel(session: ServerSession, event: m.ResponseCancel) -> None:
         session.step(RESPONSE, record, "response.cancel", event)
 
 
-HANDLERS: dict[type[m.Event], Callable[..., None]] = {
+HANDLERS: dict[type[object], Callable[..., None]] = {
     m.SessionUpdate: on_session_update,
     m.InputAudioBufferAppend: on_input_audio_buffer,
     m.InputAudioBufferCommit: on_input_audio_buffer,

@@ -75,16 +75,6 @@ class Session(ABC):
         entropy: Entropy | None = None,
         speaks_bytes: bool = False,
     ) -> ServerSession: ...
-    @overload
-    def __new__(
-        cls,
-        role: Role,
-        config: SessionConfig,
-        *,
-        now: Instant,
-        entropy: Entropy | None = None,
-        speaks_bytes: bool = False,
-    ) -> Session: ...
     def __new__(
         cls,
         role: Role,
@@ -262,7 +252,7 @@ class Session(ABC):
         from antiphon.engine.snapshot import checked
 
         checked(snapshot)
-        session = Session(Role(snapshot.role), config, now=now, entropy=entropy)
+        session = session_of(Role(snapshot.role), config, now=now, entropy=entropy)
         session._load(snapshot, now)
         return cast(Self, session)
 
@@ -364,6 +354,13 @@ class Session(ABC):
     @abstractmethod
     def _load(self, snapshot: Snapshot, now: Instant) -> None:
         """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
+
+
+def session_of(
+    role: Role, config: SessionConfig, *, now: Instant, entropy: Entropy | None = None, speaks_bytes: bool = False
+) -> Session:
+    """`Session` for a role that is known at run time only."""
+    return Session._roles[role](role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
 
 
 def timed_out(timer: Timer) -> End:
