@@ -1,7 +1,8 @@
 """Journals: recorded sessions as JSON lines, read and written.
 
-A line is ``{"dir": "client" | "server", "event": {…}, "at": ns}``; ``at`` may be absent. Lines with another ``dir`` are
-notes. Reading is a function over lines, so a file, a pipe and a list in a test are all one; it holds one line at a time.
+A line is ``{"dir": "client" | "server", "event": {…}, "at": ns}``; ``at`` may be absent. Lines with another ``dir``
+are notes. Reading is a function over lines, so a file, a pipe and a list in a test are all one; it holds one line at a
+time.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Note(Struct, frozen=True):
 
 
 class CutLine(Struct, frozen=True):
-    """The last line, which its writer did not finish: nothing can be said about it, and nothing is wrong with the rest."""
+    """The last line, which its writer did not finish. It says nothing about the rest."""
 
     number: int
 
@@ -124,8 +125,10 @@ def _entry(number: int, line: bytes) -> Row | Note:
         read = _decode_line(line)
     except msgspec.ValidationError:
         raise ValueError('is no journal line: {"dir": …, "event": {…}, "at": ns} is one') from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {error}" if isinstance(error, msgspec.DecodeError) else "is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"is no JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
     if read.dir not in ("client", "server"):
         try:
             return Note(number, read.dir, _decode_note(line))
@@ -181,8 +184,8 @@ def format_note(dir: str, data: Mapping[str, object], at: int | None = None) -> 
 
 
 class JournalWriter:
-    """Writes a journal line by line: each is with the operating system when the call returns, so what was recorded stays
-    whatever becomes of the process. An existing file is replaced. ``rows`` counts the events.
+    """Writes a journal line by line: each is with the operating system when the call returns, so what was recorded
+    stays whatever becomes of the process. An existing file is replaced. ``rows`` counts the events.
 
     Raises:
         JournalError: the file cannot be created or written. After a failed write nothing more is written.
@@ -195,7 +198,7 @@ class JournalWriter:
         self.rows = 0
         self._file: BinaryIO | None = None
         try:
-            self._file = Path(path).open("wb", buffering=0)
+            self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - `close` ends it, the class is the manager
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
 

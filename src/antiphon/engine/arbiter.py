@@ -145,6 +145,8 @@ class Arbiter:
             raise LocalProtocolError(
                 f"{len(self.queue)} response.create are held back already; wait for outcomes", rule="R-N2"
             )
+        if len(self.sent) + len(self.active) >= session.config.limits.open_responses:
+            raise LocalProtocolError("too many responses are asked for at once; wait for outcomes", rule="R-N2")
         if session.config.arbiter.on_active != "refuse" or override:
             return
         if Request("", event, follows_output=False, forced=False).in_conversation and self.is_busy:

@@ -276,8 +276,10 @@ class ClientSession(Session, role=Role.CLIENT):
         check(self, command, override)
         if isinstance(command, m.ResponseCreate):
             self.arbiter.check(command, override="R-Q1" in override)
-        if self.link.state != "open" and len(self.gap) >= self.config.limits.queued_commands:
-            raise LocalProtocolError(f"{len(self.gap)} commands wait for a socket already", rule="R-N2")
+        if self.link.state != "open":
+            waiting = sum(isinstance(entry, tuple) for entry in self.gap)
+            if waiting >= self.config.limits.queued_commands:
+                raise LocalProtocolError(f"{waiting} commands wait for a socket already", rule="R-N2")
         return command
 
     def _submit(self, event: m.ClientEvent, *, forced: bool) -> None:
@@ -495,12 +497,20 @@ class ClientSession(Session, role=Role.CLIENT):
             if len(self.calls) > self.config.limits.conversation_items:
                 del self.calls[next(iter(self.calls))]
 
+    def take_commit(self, item: m.Item) -> bool:
+        """Whether a commit announced this item; it does so once."""
+        return isinstance(item.id, str) and self.committed_item_ids.pop(item.id, UNSET) is not UNSET
+
     def check_origin(self, item: m.Item, event: m.Event) -> None:
-        """An item of user audio comes from a commit, or from a client (R-I1)."""
-        if not isinstance(item, m.MessageItem) or not any(isinstance(part, m.InputAudio) for part in item.content):
-            return
-        if isinstance(item.id, str) and self.committed_item_ids.pop(item.id, UNSET) is UNSET:
+        """Nobody here asked for this item, and no commit announced it (R-I1, R-A1). The server has messages of its own to
+        say, as the system; and over WebRTC and on a sideband a session has more clients than this."""
+        if isinstance(item, m.MessageItem) and any(isinstance(part, m.InputAudio) for part in item.content):
             self.report("R-I1", event, f"audio item {item.id!r} was not committed")
+        elif self.config.transport == "websocket" and (
+            isinstance(item, (m.FunctionCallItem, m.FunctionCallOutputItem))
+            or (isinstance(item, m.MessageItem) and item.role != "system")
+        ):
+            self.report("R-A1", event, "no conversation.item.create of ours is unanswered")
 
     def called(self, item: m.FunctionCallItem) -> None:
         """A function call is complete."""
@@ -544,13 +554,18 @@ class ClientSession(Session, role=Role.CLIENT):
         return place
 
     def knows_item(self, item_id: str) -> bool:
-        """Whether a command may name this item: it is a member, or its creation is under way."""
-        if self.conversation.get(item_id) is not None or item_id in self.outputs:
-            return True
-        under_way: list[object] = [pending.key for pending in self.acknowledgements.unanswered()]
-        waiting = [entry[0] for entry in self.gap if isinstance(entry, tuple)]
-        under_way += [event.item.id for event in waiting if isinstance(event, m.ConversationItemCreate)]
-        return item_id in under_way
+        """Whether a command may name this item: it is a member or about to be one, and no delete of ours is under way."""
+        output = self.outputs.get(item_id)
+        known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
+        for pending in self.acknowledgements.unanswered():
+            if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
+                known = pending.type == "conversation.item.create"
+        for event in [entry[0] for entry in self.gap if isinstance(entry, tuple)]:
+            if isinstance(event, m.ConversationItemCreate) and event.item.id == item_id:
+                known = True
+            elif isinstance(event, m.ConversationItemDelete) and event.item_id == item_id:
+                known = False
+        return known
 
     def knows_call(self, call_id: str) -> bool:
         """Whether an output may name this call."""

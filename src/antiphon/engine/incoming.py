@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
+from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat
 from antiphon.engine.conversation import Node
 from antiphon.engine.listener import output_format
@@ -176,7 +177,8 @@ class ResponseRules:
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id
-            session.acknowledgements.overtake(request.sequence, event, command="response.create")
+            if TAG in (event.response.metadata or {}):  # matched by order alone, it may be what voice detection began
+                session.acknowledgements.overtake(request.sequence, event, command="response.create")
 
     @staticmethod
     def begin_unannounced(record: ResponseRecord, session: ClientSession, _event: object) -> None:
@@ -268,13 +270,16 @@ class ConversationItemRules:
     def insert(item: OutputRecord, session: ClientSession, event: ItemEvent) -> None:
         session.outputs.pop(item.id, None)
         front = False
-        if item.state == "added":
-            session.overdue_item_id = item.id
-            pending = session.acknowledgements.answered(
-                "conversation.item.create", event, key=item.id, shape=shape_of(event.item)
-            )
+        if item.state in ("added", "completed"):  # complete as it comes: a client's own, or committed audio
+            session.overdue_item_id = item.id if item.state == "added" else None
+            pending = None
+            if not session.take_commit(event.item):  # committed audio must not be taken for a message of ours
+                pending = session.acknowledgements.answered(
+                    "conversation.item.create", event, key=item.id, shape=shape_of(event.item)
+                )
+                if pending is None:
+                    session.check_origin(event.item, event)
             front = pending is not None and pending.front
-            session.check_origin(event.item, event)
         session.insert(
             event.item, event.previous_item_id, state=item.state, response=item.response, event=event, front=front
         )
@@ -364,8 +369,9 @@ class ContentPartRules:
         return not ContentPartRules.is_text(stream, session, event) and ContentPartRules._is_early(stream, session)
 
     @staticmethod
-    def open_part(_stream: StreamRecord, _session: ClientSession, _event: m.ResponseContentPartAdded) -> None:
-        """The stream is kept when it is first looked up; its text begins with the first delta."""
+    def open_part(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> None:
+        if stream.response.in_conversation and not ContentPartRules.is_text(stream, session, event):
+            session.has_spoken = True  # from here on the voice is locked (R-S5)
 
     @staticmethod
     def append_text(

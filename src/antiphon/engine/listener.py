@@ -146,8 +146,8 @@ class Listener:
         cut = session.playback.finish_cut(entry, samples)
         if cut is None or not cut.owed or session.link.state != "open":
             return
-        if session.conversation.get(entry.item_id) is None:
-            return  # never a member, or deleted: there is nothing to truncate
+        if session.conversation.get(entry.item_id) is None or not session.knows_item(entry.item_id):
+            return  # never a member, or deleted, or about to be: there is nothing to truncate
         if session.config.unheard == "delete" and cut.audio_end_ms == 0:
             session.command(ConversationItemDelete(item_id=cut.item_id))
             return
