@@ -188,13 +188,13 @@ class AsyncConnection:
         """Send any client event; ``override`` names the rules to pass over. Waits while the socket is congested."""
         driver = self._driver
         driver.do(driver.engine.send(event, driver.now(), override=override))
-        await driver.drain()
+        await driver.writable.wait()
 
     async def append_audio(self, pcm: Pcm) -> None:
         """Send microphone audio: whole samples in the session's input format. Waits while the socket is congested."""
         driver = self._driver
         driver.do(driver.engine.append_audio(pcm, driver.now()))
-        await driver.drain()
+        await driver.writable.wait()
 
     async def _create(self, event: m.ResponseCreate) -> Request:
         driver = self._driver
@@ -206,14 +206,14 @@ class AsyncConnection:
         actions = driver.engine.send(identified, driver.now())
         self._requests[request.event_id] = request  # before its outcome, which may be among these actions
         driver.do(actions)
-        await driver.drain()
+        await driver.writable.wait()
         return request
 
     async def interrupt(self) -> None:
         """The user's button: cancel the response, stop the audio, tell the server what was not heard."""
         driver = self._driver
         driver.do(driver.engine.interrupt(driver.now()))
-        await driver.drain()
+        await driver.writable.wait()
 
     def audio_played(self, item_id: str, content_index: int, samples: int) -> None:
         """The player has played ``samples`` of this part so far, counted from its beginning."""

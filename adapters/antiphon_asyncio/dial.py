@@ -30,6 +30,8 @@ async def dial(
     """
     where = endpoint.authority
     context = (ssl or tls.create_default_context()) if endpoint.secure else None
+    # A literal has one address, so nothing is to be raced; and a race that is cancelled leaves tasks for the loop to end.
+    is_literal = ":" in endpoint.host or endpoint.host.replace(".", "").isdigit()
     try:
         await asyncio.get_running_loop().create_connection(
             protocol,
@@ -38,7 +40,7 @@ async def dial(
             ssl=context,
             server_hostname=endpoint.host if context is not None else None,
             ssl_shutdown_timeout=shutdown_timeout if context is not None else None,
-            happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
+            happy_eyeballs_delay=None if is_literal else _HAPPY_EYEBALLS_DELAY,
         )
     except tls.SSLCertVerificationError as error:
         raise OSError(f"{where} has a certificate that is not trusted: {error.verify_message}") from error

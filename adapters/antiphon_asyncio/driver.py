@@ -48,7 +48,7 @@ class Driver:
         deliver: Callable[[Deliver], None],
         take: Callable[[Action], None],
         settle: Callable[[], None],
-        left: Callable[[], None] | None = None,
+        left: Callable[[], None] = lambda: None,
         dial: Callable[[Socket], Coroutine[object, object, None]] | None = None,
         written: Callable[[bytes], None] | None = None,
     ) -> None:
@@ -58,6 +58,9 @@ class Driver:
         """Set when the engine is closed, its socket is gone and no dial is under way."""
         self.socket: Socket | None = None
         """The current one."""
+        self.writable = asyncio.Event()
+        """Clear while the transport holds more unwritten bytes than it likes to."""
+        self.writable.set()
         self._deliver = deliver
         self._take = take
         self._settle = settle
@@ -72,8 +75,6 @@ class Driver:
         self._armed = 0
         self._dialling: asyncio.Task[None] | None = None
         self._transports = 0  # that are not lost yet
-        self._writable = asyncio.Event()
-        self._writable.set()
 
     def now(self) -> int:
         """The engine's time, ns: the monotonic clock, and never before a deadline that has fired."""
@@ -100,15 +101,9 @@ class Driver:
         self._rearm()
         self._settle()
 
-    async def drain(self) -> None:
-        """Wait while the transport holds more unwritten bytes than it likes to."""
-        await self._writable.wait()
-
     def give_up(self, why: str) -> None:
         """End everything at once, without a closing handshake."""
         self.do(self.engine.transport_failed(Fault("eof", why), self.now()))
-
-    # -- actions -------------------------------------------------------------------------------------------------------
 
     def _perform(self, action: Action) -> None:
         if isinstance(action, Transmit):
@@ -127,29 +122,32 @@ class Driver:
             if isinstance(action, Closed):
                 self._check_gone()
 
+    @property
+    def _transport(self) -> asyncio.Transport | None:
+        return self.socket.transport if self.socket is not None else None
+
     def _flush(self) -> None:
-        writes = self._writes
-        if writes:
-            transport = self.socket.transport if self.socket is not None else None
+        if self._writes:
+            transport = self._transport
             if transport is not None and not transport.is_closing():
-                transport.write(writes[0] if len(writes) == 1 else b"".join(writes))
-            writes.clear()
+                transport.write(b"".join(self._writes))
+            self._writes.clear()
 
     def _close_socket(self, *, abort: bool) -> None:
         if self._dialling is not None:
             self._dialling.cancel()
-        transport = self.socket.transport if self.socket is not None else None
+        transport = self._transport
         if transport is not None:
             transport.abort() if abort else transport.close()
 
     def _drop_socket(self) -> None:
         """The engine is done with this socket. One that was told to close may still write what it holds."""
         self._flush()
-        transport = self.socket.transport if self.socket is not None else None
+        transport = self._transport
         if transport is None or not transport.is_closing():
             self._close_socket(abort=True)
         self.socket = None
-        self._writable.set()
+        self.writable.set()
 
     def _open_socket(self) -> None:
         assert self._dial is not None  # only a client's engine asks for sockets, and a client dials
@@ -173,13 +171,9 @@ class Driver:
         self._check_gone()
 
     def _check_gone(self) -> None:
-        if self.engine.closed is None or self._transports or self._dialling is not None or self.gone.is_set():
-            return
-        self.gone.set()
-        if self._left is not None:
+        if self.engine.closed is not None and not self._transports and self._dialling is None:
+            self.gone.set()
             self._left()
-
-    # -- time ----------------------------------------------------------------------------------------------------------
 
     def _rearm(self) -> None:
         """A timer that is too early costs one tick that does nothing; moving it at each input would cost more."""
@@ -199,8 +193,6 @@ class Driver:
         self._now = max(self._armed, self.now())  # a loop may be one resolution of its clock early
         self.do(self.engine.tick(self._now))
 
-    # -- what sockets call ---------------------------------------------------------------------------------------------
-
     def opened(self, socket: Socket, transport: asyncio.Transport) -> None:
         """A socket is connected, TLS included."""
         self._transports += 1
@@ -213,13 +205,6 @@ class Driver:
         """One transport less."""
         self._transports -= 1
         self._check_gone()
-
-    def congested(self, socket: Socket, congested: bool) -> None:
-        """The transport's buffer passed one of its marks."""
-        if congested and socket is self.socket:
-            self._writable.clear()
-        else:
-            self._writable.set()
 
 
 class Socket(asyncio.Protocol):
@@ -253,7 +238,8 @@ class Socket(asyncio.Protocol):
         driver.lost()
 
     def pause_writing(self) -> None:
-        self._driver.congested(self, True)
+        if self._driver.socket is self:
+            self._driver.writable.clear()
 
     def resume_writing(self) -> None:
-        self._driver.congested(self, False)
+        self._driver.writable.set()

@@ -68,7 +68,7 @@ class ServerConnection:
 
         self._server = server
         self._queue: BoundedQueue[Action] = BoundedQueue(queue, _size)
-        self._listener: Callable[[Action], None] | None = None
+        self._listener: Callable[[Action], object] | None = None
         self._record: Record | None = None
         self.handshake: HandshakeReceived | None = None
         """What the client asked for: path, query, headers, subprotocols."""
@@ -109,7 +109,7 @@ class ServerConnection:
                 return
             yield action
 
-    async def listen(self, take: Callable[[Action], None]) -> None:
+    async def listen(self, take: Callable[[Action], object]) -> None:
         """Call ``take`` with each action, at once and in order, until the connection has ended.
 
         ``take`` may use every command. What it raises goes to the loop's exception handler and closes the connection.
@@ -162,7 +162,7 @@ class ServerConnection:
 
     async def drain(self) -> None:
         """Wait while the socket holds more unwritten bytes than it likes to: for brains that speak fast."""
-        await self._driver.drain()
+        await self._driver.writable.wait()
 
     async def wait_closed(self) -> None:
         """Wait until the socket is gone."""
@@ -172,7 +172,7 @@ class ServerConnection:
 
     def accepted(self) -> Socket:
         """For the server: the protocol object of the socket."""
-        self._driver.socket = Socket(self._driver)
+        self._driver.socket = _Accepted(self._driver, self._server, self)
         return self._driver.socket
 
     def _left(self) -> None:
@@ -199,7 +199,7 @@ class ServerConnection:
         else:
             self._call(self._listener, action)
 
-    def _call(self, take: Callable[[Action], None], action: Action) -> None:
+    def _call(self, take: Callable[[Action], object], action: Action) -> None:
         try:
             take(action)
         except Exception as error:
@@ -241,6 +241,19 @@ class ServerConnection:
         self._record = server.recorder(self)
         chosen = next((name for name in server.subprotocols if name in handshake.subprotocols), None)
         driver.do(driver.engine.accept(driver.now(), subprotocol=chosen))
+
+
+class _Accepted(Socket):
+    """A socket that counts as a connection once TLS is through; of those that fail there asyncio says nothing."""
+
+    def __init__(self, driver: Driver, server: Server, connection: ServerConnection) -> None:
+        super().__init__(driver)
+        self._server = server
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.made(self._connection)
+        super().connection_made(transport)
 
 
 def _size(action: Action) -> int:
@@ -337,9 +350,11 @@ class Server:
     # -- what connections call -----------------------------------------------------------------------------------------
 
     def _accept(self) -> Socket:
-        connection = ServerConnection(self._config, self, self._queue)
+        return ServerConnection(self._config, self, self._queue).accepted()
+
+    def made(self, connection: ServerConnection) -> None:
+        """A socket is connected, TLS included."""
         self._connections[connection] = None
-        return connection.accepted()
 
     def refusal(self, handshake: HandshakeReceived) -> tuple[int, str] | None:
         """Why this client may not come in: HTTP status and message."""

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             modules[name] = module
             module.add_arguments(subparser)
             subparser.epilog = module.EXAMPLES
-    parsed = parser.parse_args(arguments)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        subparsers.choices[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return modules[parsed.command].run(parsed, console)
     except UserError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from typing import Final, TextIO
 
 __all__ = ["Console", "ExitCode", "UserError", "clean"]
@@ -31,19 +30,15 @@ class UserError(Exception):
         self.code = code
 
 
-def clean(text: str) -> str:
-    """``text`` on one line, with nothing in it that a terminal would obey: what a peer said is printed with this."""
-    return "".join(each if each.isprintable() else " " if each in "\t\r\n" else _HIDDEN for each in text)
+def clean(text: str, *, keep: str = "") -> str:
+    """``text`` on one line, with nothing in it that a terminal would obey: what a peer said is printed with this.
+    ``keep`` names characters that stay as they are."""
+    return "".join(
+        each if each.isprintable() or each in keep else " " if each in "\t\r\n" else _HIDDEN for each in text
+    )
 
 
 _HIDDEN: Final = "\N{REPLACEMENT CHARACTER}"
-
-
-def width(text: str) -> int:
-    """Columns that ``text`` takes in a terminal."""
-    return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
-    )
 
 
 class Console:
@@ -64,21 +59,25 @@ class Console:
 
     def out(self, line: str = "") -> None:
         """One line to stdout, at once."""
-        self._write(self.stdout, line)
+        self._write(self.stdout, line + "\n")
+
+    def piece(self, text: str) -> None:
+        """A piece of a line to stdout, at once."""
+        self._write(self.stdout, text)
 
     def err(self, line: str) -> None:
         """One line to stderr."""
-        self._write(self.stderr, line)
+        self._write(self.stderr, line + "\n")
 
-    def _write(self, stream: TextIO, line: str) -> None:
+    def _write(self, stream: TextIO, text: str) -> None:
         if id(stream) in self._closed:
             return
         try:
-            stream.write(line + "\n")
+            stream.write(text)
             stream.flush()
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            self._write(stream, line.encode(encoding, "replace").decode(encoding))
+            self._write(stream, text.encode(encoding, "replace").decode(encoding))
         except (BrokenPipeError, ValueError):  # ValueError: the stream was closed before us
             self._closed.add(id(stream))
             _silence(stream)

@@ -1,8 +1,8 @@
 """Steps a recorded session through a client's engine, and says which rules were broken in which line.
 
-The observer is neither end of the conversation. What the client said goes through `send` under a policy that changes and
-holds back nothing: a refusal tells that the *client* broke a rule, then the event is sent all the same. What the server
-said is received. No timer fires: a recording shows what came, not what should have come by now.
+The observer is neither end of the conversation. What the client said goes through `send` under a policy that changes
+and holds back nothing: a refusal tells that the *client* broke a rule, then the event is sent all the same. What the
+server said is received. No timer fires: a recording shows what came, not what should have come by now.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from .link import Stepper
 from .strategies import LONG_RUN
 
 
-@pytest.fixture(params=["compiled", "transitions"])
+@pytest.fixture(scope="session", params=["compiled", "transitions"])
 def stepper(request: pytest.FixtureRequest) -> Stepper:
     """Each way to step, in turn."""
     return cast(Stepper, request.param)

@@ -12,7 +12,7 @@ traces that most laws replay. No rule of the protocol is known here beyond what 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -31,6 +31,7 @@ from antiphon import (
     ConnectionConfig,
     Content,
     Deliver,
+    Disconnected,
     Durations,
     Endpoint,
     Fault,
@@ -249,11 +250,20 @@ class _Job:
         self.cancelled = False
 
 
+Watch: TypeAlias = Callable[[Side, Engine, inputs.Input, int], Outcome]
+"""Takes the place of `attempt`, for a law that looks before and after each input."""
+
+
+def _unwatched(_side: Side, engine: Engine, input: inputs.Input, now: int) -> Outcome:
+    return attempt(engine, input, now)
+
+
 class World:
     """Two engines and everything between and around them."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, watch: Watch = _unwatched) -> None:
         self.setup = setup
+        self._watch = watch
         self.now = EPOCH
         self.steps = 0
         self.entropy = {side: setup.entropy(side) for side in SIDES}
@@ -358,7 +368,7 @@ class World:
         self.steps += 1
         if self.steps > MOST_STEPS:
             raise NeverIdle(f"more than {MOST_STEPS} inputs")
-        outcome = attempt(self.engines[side], input, self.now)
+        outcome = self._watch(side, self.engines[side], input, self.now)
         line = Line(self.now, input, outcome)
         self.trace[side].append(line)
         for action in line.actions:
@@ -463,6 +473,8 @@ class World:
                 self._send(side, "data", action.data)
         elif isinstance(action, OpenTransport):
             self._dialled_at = self.now + self._latency
+        elif isinstance(action, Disconnected) and side == "client":
+            self._dialled_at = None  # a dial that took too long is given up
         elif isinstance(action, CloseTransport):
             self._close_socket(side, action)
         elif isinstance(action, Closed):
@@ -623,7 +635,9 @@ class World:
             self.command(m.ConversationItemRetrieve(item_id=item_id))
 
     def do_truncate(self, act: Act) -> None:
-        """`conversation.item.truncate`, by an application that cuts by itself."""
+        """`conversation.item.truncate`, by an application that cuts by itself; one that takes no audio has nothing to cut."""
+        if not self.setup.decode_audio:
+            return
         for item_id in _chosen(self._items(), act.a):
             self.command(m.ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=act.b * 7))
 
@@ -702,6 +716,22 @@ class World:
             self.do_think(Act("think", act.a, 8))
         self.do_think(Act("think", act.a, 9))
 
+    def do_turn(self, act: Act) -> None:
+        """A request that is answered, as far as it gets: several acts that make sense in this order."""
+        for verb, a, b in (
+            ("ask", act.a, act.b), ("wait", 2, 0), ("think", 0, act.b), ("think", 0, 3), ("think", 0, 5), ("wait", 3, 0),
+            ("listen", act.a, act.b), ("think", 0, 7), ("think", 0, act.a),
+        ):  # fmt: skip
+            self.perform(Act(verb, a, b))
+
+    def do_talk(self, act: Act) -> None:
+        """Somebody speaks and is heard: audio, its beginning and end, and the answer's first words."""
+        for verb, a, b in (
+            ("speak", 3, 0), ("wait", 2, 0), ("hear", 1, 0), ("speak", act.a, 0), ("stopped", 0, act.b), ("wait", 2, 0),
+            ("hear", act.b, 0), ("transcribe", 0, act.a), ("think", 0, act.b), ("think", 0, 3), ("wait", act.a % 4, 0),
+        ):  # fmt: skip
+            self.perform(Act(verb, a, b))
+
     def do_hear(self, act: Act) -> None:
         """The voice detector hears speech begin, or end."""
         ms = self.server.input_audio_buffer.total_ms
@@ -766,6 +796,8 @@ class World:
             named = msgspec.json.decode(text, type=type(event)) if isinstance(event, Struct) else event
             self.feed(SIDES[act.a % 2], structs.replace(act.payload, event=named))
         else:
+            if isinstance(act.payload, inputs.Opened):
+                self._alive[SIDES[act.a % 2]] = True  # as far as this engine's driver says
             self.feed(SIDES[act.a % 2], act.payload)
 
     def do_oversleep(self, act: Act) -> None:

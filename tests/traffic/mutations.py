@@ -52,8 +52,8 @@ class Event(NamedTuple):
 
 
 class Mutation(NamedTuple):
-    """One damage: ``first`` is left out, or changes places with ``second``. ``before`` and ``after`` are the other events
-    of the lifecycle, ``entries`` is the damaged recording."""
+    """One damage: ``first`` is left out, or changes places with ``second``. ``before`` and ``after`` are the other
+    events of the lifecycle, ``entries`` is the damaged recording."""
 
     first: Event
     second: Event | None

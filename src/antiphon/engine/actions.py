@@ -78,7 +78,7 @@ class Disconnected(Struct, frozen=True, tag_field="do", tag="disconnected"):
     retry_at: int | None
 
 
-class Deliver(Struct, frozen=True, tag_field="do", tag="deliver"):
+class Deliver(Struct, frozen=True, gc=False, tag_field="do", tag="deliver"):
     """An event from the peer, and the JSON text it came in (unknown fields live there)."""
 
     event: AnyEvent
@@ -88,7 +88,7 @@ class Deliver(Struct, frozen=True, tag_field="do", tag="deliver"):
         return f"Deliver(event={self.event!r}, raw={_length(self.raw)})"
 
 
-class PlayAudio(Struct, frozen=True, tag_field="do", tag="play_audio"):
+class PlayAudio(Struct, frozen=True, gc=False, tag_field="do", tag="play_audio"):
     """Queue this audio for the listener; ``start`` is its first sample's position within the part."""
 
     item_id: str

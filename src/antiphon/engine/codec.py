@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypeAlias, Union, cast
 
 import msgspec
@@ -27,12 +28,14 @@ from antiphon.messages import (
     SERVER_EVENTS,
     AnySession,
     ClientEvent,
+    InputAudioBufferAppend,
     Item,
     JsonObject,
     Malformed,
     Message,
     Opaque,
     Problem,
+    ResponseOutputAudioDelta,
     ServerEvent,
     UnknownEvent,
     UnknownItem,
@@ -101,7 +104,7 @@ def server_decoder(depth: int) -> Callable[[Document], ServerEvent | Repaired | 
 
     Raises ValueError for a depth below 1.
     """
-    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], _decoder(SERVER_EVENTS, depth))
+    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], _decoder(SERVER_EVENTS, depth, ResponseOutputAudioDelta, "delta"))
 
 
 @cache
@@ -110,14 +113,18 @@ def client_decoder(depth: int) -> Callable[[Document], ClientEvent | Repaired | 
 
     Raises ValueError for a depth below 1.
     """
-    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], _decoder(CLIENT_EVENTS, depth))
+    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], _decoder(CLIENT_EVENTS, depth, InputAudioBufferAppend, "audio"))
 
 
-def _decoder(known: Mapping[str, type[Struct]], depth: int) -> Callable[[Document], object]:
+def _decoder(
+    known: Mapping[str, type[Struct]], depth: int, bulky: type[Struct], bulk: str
+) -> Callable[[Document], object]:
+    """``bulky``: the event that carries base64 audio, in its field ``bulk``."""
     if depth < 1:
         raise ValueError("an event is an object, so it is nested at least 1 deep")
     typed = msgspec.json.Decoder(cast(Any, Union[tuple(known.values())])).decode  # noqa: UP007 - built from a table
 
+    bulk_of = attrgetter(bulk)
     harmless = 4 * depth  # bytes: without arrays every further level takes at least `{"":`
 
     def decode(text: Document) -> object:
@@ -129,24 +136,34 @@ def _decoder(known: Mapping[str, type[Struct]], depth: int) -> Callable[[Documen
                     return Rejected("utf8", "a surrogate without its partner", error.start)
             else:
                 text = bytes(text)
-        if not text.isascii():
-            # The typed decoder does not look into strings that it skips.
+        try:
+            if len(text) <= harmless and text.isascii() and _LEFT_BRACKET not in text:
+                return typed(text)  # short and flat, as most events are
+            event = typed(text)
+        except (ValueError, RecursionError):
+            event = None
+        # The typed decoder checks what it keeps, and does not look into what it skips.
+        if type(event) is bulky:
+            # Most of the text is one string, and that was kept. Wherever it stands, all but `rest` bytes at either end
+            # of the text are inside it.
+            rest = len(text) - len(bulk_of(event))
+            unseen = text[:rest] + text[-rest:]
+        else:
+            rest = len(text)
+            unseen = text
+        if not unseen.isascii():
             try:
                 str(text, "utf-8")
             except UnicodeDecodeError as error:
                 return Rejected("utf8", "not UTF-8", error.start)
-        # Most events are short and flat. What is checked first costs least: one byte sought, the length, one byte
-        # sought from behind, counting, scanning.
+        # What is checked first costs least: one byte sought, the length, one byte sought from behind, counting, scanning.
         if (
-            (_LEFT_BRACKET in text or (len(text) > harmless and text.rfind(_LEFT_BRACE) > 0))
+            (_LEFT_BRACKET in unseen or (rest > harmless and unseen.rfind(_LEFT_BRACE) > 0))
             and text.count(b"{") + text.count(b"[") > depth
             and _deeper(text, depth)
         ):
             return Rejected("depth", f"nested deeper than {depth}")
-        try:
-            return typed(text)
-        except (ValueError, RecursionError):
-            return _decode_untyped(text, known)
+        return _decode_untyped(text, known) if event is None else event
 
     return decode
 

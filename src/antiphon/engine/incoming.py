@@ -17,7 +17,7 @@ from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat
 from antiphon.engine.conversation import Node
-from antiphon.engine.listener import output_format
+from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.machines import ERRORS, build
 
@@ -263,7 +263,8 @@ class ConversationItemRules:
 
     @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
-        if isinstance(item, OutputRecord):
+        # One of a response that is over, or has too many, is not kept: nothing would ever end it.
+        if isinstance(item, OutputRecord) and item.response is not None and item.id in item.response.item_ids:
             session.keep_output(item)
 
     @staticmethod
@@ -380,7 +381,8 @@ class ContentPartRules:
         event: m.ResponseOutputTextDelta | m.ResponseOutputAudioTranscriptDelta,
     ) -> None:
         if stream.response.in_conversation:
-            session.conversation.text_delta(event.item_id, event.content_index, event.delta)
+            # The stream's own strings know their hashes, those of the event are new.
+            session.conversation.text_delta(stream.item_id, stream.content_index, event.delta)
 
     append_transcript = append_text
 
@@ -411,9 +413,7 @@ class ContentPartRules:
     ) -> None:
         session.finish_text(stream, event.arguments, event)
 
-    @staticmethod
-    def receive_audio(_stream: StreamRecord, session: ClientSession, event: m.ResponseOutputAudioDelta) -> None:
-        session.listener.receive(event)
+    receive_audio = staticmethod(receive_audio)
 
     @staticmethod
     def finish_audio(stream: StreamRecord, session: ClientSession, _event: m.ResponseOutputAudioDone) -> None:
@@ -606,10 +606,24 @@ PartEvent: TypeAlias = (
 
 def on_part(session: ClientSession, event: PartEvent) -> None:
     """`response.content_part.*`, `response.output_text.*`, `response.output_audio*.*`: the hot path."""
-    stream = session.streams.get((event.item_id, event.content_index))
-    if stream is None or stream.response.id != event.response_id:
-        stream = _find_stream(session, event, event.content_index)
-    session.step(CONTENT_PART, stream, event.type, event)
+    stream = session.speaking  # most deltas continue the one before, and three comparisons cost less than a look-up
+    if (
+        stream is None
+        or stream.item_id != event.item_id
+        or stream.content_index != event.content_index
+        or stream.response.id != event.response_id
+    ):
+        stream = session.streams.get((event.item_id, event.content_index))
+        if stream is not None and stream.response.id == event.response_id:
+            session.speaking = stream
+        else:
+            stream = _find_stream(session, event, event.content_index)
+            if stream is None:
+                return
+    step = session.stepper  # as `Session.step`, without the call
+    row = step(CONTENT_PART, stream, event.type, session, event)
+    if row is not None and row.report:
+        session.deviated(row, event)
 
 
 ArgumentsEvent: TypeAlias = (
@@ -625,14 +639,18 @@ def on_arguments(session: ClientSession, event: ArgumentsEvent) -> None:
     stream = session.streams.get((event.item_id, STREAM_OF_ARGUMENTS))
     if stream is None or stream.response.id != event.response_id:
         stream = _find_stream(session, event, STREAM_OF_ARGUMENTS)
-    session.step(CONTENT_PART, stream, event.type, event)
+    if stream is not None:
+        session.step(CONTENT_PART, stream, event.type, event)
 
 
-def _find_stream(session: ClientSession, event: PartEvent | ArgumentsEvent, content_index: int) -> StreamRecord:
-    """A stream that was not looked up before. One of a response that is over is born closed."""
+def _find_stream(session: ClientSession, event: PartEvent | ArgumentsEvent, content_index: int) -> StreamRecord | None:
+    """A stream that was not looked up before. One of a response that is over is born closed; None for a deleted item's,
+    which is ignored (R-C7)."""
     record = _responding(session, event.response_id, event)
+    if session.conversation.is_deleted(event.item_id):
+        return None
     stream = StreamRecord(record, event.item_id, content_index, event.output_index)
-    if session.conversation.is_deleted(event.item_id) or not record.is_open:
+    if not record.is_open:
         stream.state = "closed"
     elif len(record.streams) < session.config.limits.response_parts:
         session.keep_stream(stream)

@@ -171,10 +171,10 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Refu
             _refusal(f"audio_end_ms is {event.audio_end_ms}, at least 0", "R-C5", "integer_below_min_value", "audio_end_ms")
         ]
     node = session.conversation.get(event.item_id)
+    if node is not None and not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
+        return [_refusal("only audio that the model spoke can be truncated", "R-C5", "unsupported_content_type", "item_id")]
     if node is None or not session.listener.plays:
         return []  # over WebRTC no audio passes here, so nothing is known of its length (trap 31)
-    if not isinstance(node.item, m.MessageItem) or node.item.role != "assistant":
-        return [_refusal("only audio that the model spoke can be truncated", "R-C5", "unsupported_content_type", "item_id")]
     entry = session.playback.get(event.item_id, event.content_index)
     if entry is None or not entry.received:
         return [_refusal("no audio of this part has been received", "R-C5", "unsupported_content_type", "content_index")]

@@ -83,6 +83,7 @@ class Entry:
         "done",
         "format",
         "item_id",
+        "live",
         "played",
         "received",
         "remainder",
@@ -110,7 +111,15 @@ class Entry:
         self.cutting = False
         """Whether a cut has begun and the player's answer is awaited."""
         self.cut: Cut | None = None
+        self.live = False
+        """Whether it is one of the ledger's live entries; False in the history and after it."""
         self.state = "queued"
+
+    def take(self, audio: bytes) -> bytes:
+        """Count ``audio`` of an accepting entry; the whole samples to hand on, ``audio`` itself in the usual case."""
+        audio = self.remainder.feed(audio)
+        self.received += len(audio) // self.remainder.bytes_per_sample
+        return audio
 
     @property
     def key(self) -> Key:
@@ -238,20 +247,35 @@ class PlaybackLedger:
         format of the first chunk holds for the part; ``response_id`` is None where a peer does not say it. Audio after
         `done` is taken all the same.
         """
-        entry = self._live.get((item_id, content_index))
-        if entry is None or not entry.accepting:
-            entry = self._admit(item_id, content_index, response_id, len(audio), format)
-            if entry is None:
-                return None
-        remainder = entry.remainder
-        width = remainder.bytes_per_sample
-        size = len(audio)
-        if remainder.kept or size % width:  # what `feed` asks too; asked here, it spares the usual delta a call
-            audio = remainder.feed(audio)
-            size = len(audio)
+        entry = self.admit(item_id, content_index, response_id, len(audio), format)
+        if entry is None:
+            return None
         start = entry.received
-        entry.received = start + size // width
-        return start, audio
+        return start, entry.take(audio)
+
+    def admit(
+        self, item_id: str, content_index: int, response_id: str | None, nbytes: int, format: AudioFormat
+    ) -> Entry | None:
+        """The entry that takes ``nbytes`` of audio; None when nobody is to hear them, which the entry counts.
+
+        The first half of `received`, for those who keep the entry: as long as it is live and accepting, it may `take` on.
+        """
+        key = (item_id, content_index)
+        entry = self._live.get(key)
+        if entry is None:
+            entry = self._history.get(key)
+            if entry is None:
+                entry = Entry(item_id, content_index, response_id, format)
+                entry.accepting = response_id not in self._superseded
+                self._add(entry)
+            elif entry.cut is None:
+                # It was taken for settled and speaks again: someone has to hear that, or to learn that nobody did.
+                del self._history[key]
+                self._add(entry)
+        if entry.accepting:
+            return entry
+        entry.suppressed_bytes += nbytes
+        return None
 
     def done(self, item_id: str, content_index: int) -> Entry | None:
         """The server said that this part's audio is complete (``response.output_audio.done``); None: no such part."""
@@ -424,29 +448,9 @@ class PlaybackLedger:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _admit(
-        self, item_id: str, content_index: int, response_id: str | None, nbytes: int, format: AudioFormat
-    ) -> Entry | None:
-        """The entry that takes audio which found no accepting live entry; None when the audio is suppressed."""
-        key = (item_id, content_index)
-        entry = self._live.get(key)
-        if entry is None:
-            entry = self._history.get(key)
-            if entry is None:
-                entry = Entry(item_id, content_index, response_id, format)
-                entry.accepting = response_id not in self._superseded
-                self._add(entry)
-            elif entry.cut is None:
-                # It was taken for settled and speaks again: someone has to hear that, or to learn that nobody did.
-                del self._history[key]
-                self._add(entry)
-        if entry.accepting:
-            return entry
-        entry.suppressed_bytes += nbytes
-        return None
-
     def _add(self, entry: Entry) -> None:
         self._live[entry.key] = entry
+        entry.live = True
         if len(self._live) > self._live_limit:
             oldest = next(iter(self._live.values()))
             del self._live[oldest.key]
@@ -455,6 +459,7 @@ class PlaybackLedger:
 
     def _remember(self, entry: Entry) -> None:
         self._history[entry.key] = entry
+        entry.live = False
         if len(self._history) > self._history_limit:
             oldest = next(iter(self._history.values()))
             del self._history[oldest.key]

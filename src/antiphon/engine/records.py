@@ -6,7 +6,12 @@ them: a client to follow what the server says, a server to know what it has said
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from antiphon.engine.playback import Entry
 
 STREAM_OF_ARGUMENTS = -1
 """Content index under which the arguments of a call are kept: the protocol gives them none."""
@@ -66,7 +71,7 @@ class ResponseRecord:
 class StreamRecord:
     """One stream of content of a response: a content part, or the arguments of a call."""
 
-    __slots__ = ("content_index", "item_id", "output_index", "response", "state")
+    __slots__ = ("content_index", "entry", "item_id", "output_index", "response", "state")
 
     def __init__(self, response: ResponseRecord, item_id: str, content_index: int, output_index: int) -> None:
         self.state = "absent"
@@ -74,6 +79,8 @@ class StreamRecord:
         self.item_id = item_id
         self.content_index = content_index
         self.output_index = output_index
+        self.entry: Entry | None = None
+        """What the playback ledger holds of it, where a client has found that already."""
 
     def dump(self) -> StreamState:
         return StreamState(self.item_id, self.content_index, self.output_index, self.state)

@@ -44,7 +44,7 @@ class Session(ABC):
     changed; nothing that is received ever raises.
     """
 
-    __slots__ = ("ids_made", "_out", "_reports", "_step", "closed", "config", "entropy", "link", "now", "timers")
+    __slots__ = ("ids_made", "_reports", "closed", "config", "entropy", "link", "now", "out", "stepper", "timers")
 
     role: ClassVar[Role]
     _roles: ClassVar[dict[Role, type[Session]]] = {}
@@ -101,8 +101,8 @@ class Session(ABC):
         self.link = Link(speaks_bytes=speaks_bytes)
         self.timers = Timers()
         self.closed: Closed | None = None
-        self._out: list[Action] = []
-        self._step = STEPPERS[config.stepper]
+        self.out: list[Action] = []
+        self.stepper = STEPPERS[config.stepper]
         self.ids_made = 0
         self._reports: dict[tuple[str, str], int] = {}
 
@@ -266,22 +266,28 @@ class Session(ABC):
 
     def leave(self) -> Actions:
         """End a call: what it leads to."""
-        out = self._out
+        out = self.out
         if not out:
             return ()
-        self._out = []
-        return tuple(out)
+        actions = tuple(out)
+        out.clear()
+        return actions
 
     def act(self, action: Action) -> None:
         """Put one action behind the others of this call."""
-        self._out.append(action)
+        self.out.append(action)
 
     def step(self, table: Table, obj: Stateful, on: str, event: object) -> Row | None:
         """Move ``obj`` by the row for ``on``; None when its state has no row. The only way anything changes state."""
-        row = self._step(table, obj, on, self, event)
+        step = self.stepper  # in a local: a function in a slot that is called as a method is sought in the class first
+        row = step(table, obj, on, self, event)
         if row is not None and row.report:
-            self.report(row.rule, event, f"{on} in state {row.source!r} of {row.machine}")
+            self.deviated(row, event)
         return row
+
+    def deviated(self, row: Row, event: object) -> None:
+        """A row was taken that the peer should not have made us take."""
+        self.report(row.rule, event, f"{row.on} in state {row.source!r} of {row.machine}")
 
     def report(self, rule: str, event: object, detail: str, path: str = "") -> None:
         """The peer broke ``rule``: tell it once a kind, count it always; under ``config.strict`` the socket ends."""

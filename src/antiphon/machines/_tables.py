@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "e13a19cd3101f55e89a065925213bc60167410b88899d99ed391cc171a0b75c5"
+DIGEST: Final = "c13165efaebcb65bfd9a0c3b0f184e1f5ac85b5a862c85165094c92a86a8e0bb"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -957,7 +957,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("deleted",),
                 dest=None,
                 guard=None,
-                effect=None,
+                effect="close_output",
                 rule="R-C7",
                 report=False,
                 role="client",

@@ -274,7 +274,8 @@ class Conversation:
 
     def text_delta(self, item_id: str, content_index: int, delta: str) -> Taken:
         """More of a generated text or transcript; of a call's arguments with `STREAM_OF_ARGUMENTS` as the index."""
-        node = self._index.get(item_id)
+        get = self._index.get  # in a local: a slot that is called as a method is sought in the class first
+        node = get(item_id)
         if node is None:
             return self._early_text_delta(item_id, content_index, delta)
         before = node.text_bytes

@@ -1,0 +1,157 @@
+"""The released `openai` package, unchanged, in conversation with antiphon_server over loopback."""
+
+import asyncio
+import base64
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import antiphon_server
+from antiphon_audio import read_wav
+
+openai = pytest.importorskip("openai", reason="the openai package is not installed")
+pytest.importorskip("openai.resources.realtime", reason="this openai package has no realtime client")
+
+LIMIT = 20.0
+SPEECH = Path(__file__).parents[2] / "adapters/antiphon_cli/assets"
+KEY = "sk-test"
+
+SCRIPT = antiphon_server.parse_script(
+    """
+    [[reply]]
+    when = "weather"
+    call = [{ name = "get_weather", arguments = { city = "Paris" } }]
+    [[reply]]
+    after = "get_weather"
+    say = "It is {output}."
+    [[reply]]
+    when = "^$"
+    say = "I heard you."
+    [[reply]]
+    say = "You said: {user}"
+    """
+)
+
+
+@asynccontextmanager
+async def conversation() -> AsyncIterator[Any]:
+    """openai's connection to our server."""
+    async with await antiphon_server.serve(SCRIPT, api_key=KEY) as server:
+        base_url = server.url.removesuffix("/realtime")
+        async with (
+            openai.AsyncOpenAI(api_key=KEY, websocket_base_url=base_url) as client,
+            client.realtime.connect(model="gpt-realtime") as connection,
+        ):
+            yield connection
+
+
+def run(body: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run within the time limit."""
+
+    async def main() -> None:
+        async with asyncio.timeout(LIMIT):
+            await body()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="openai")
+        asyncio.run(main())
+
+
+async def ask(connection: Any, text: str) -> None:
+    """A user's message, and the wish for an answer."""
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    await connection.conversation.item.create(item=item)
+    await connection.response.create()
+
+
+async def until_done(connection: Any) -> tuple[Any, dict[str, list[Any]]]:
+    """The next finished response, and the events before it by type; an error fails the test."""
+    events: dict[str, list[Any]] = {}
+    async for event in connection:
+        assert event.type != "error", event
+        events.setdefault(event.type, []).append(event)
+        if event.type == "response.done":
+            return event.response, events
+    raise AssertionError(f"the connection ended; seen: {list(events)}")
+
+
+def test_text_turn() -> None:
+    async def body() -> None:
+        async with conversation() as connection:
+            await connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
+            await ask(connection, "good morning")
+            response, events = await until_done(connection)
+            assert response.status == "completed"
+            assert response.output[0].content[0].text == "You said: good morning"
+            deltas = "".join(event.delta for event in events["response.output_text.delta"])
+            assert deltas == "You said: good morning"
+            assert [event.session.output_modalities for event in events["session.updated"]] == [["text"]]
+
+    run(body)
+
+
+def test_audio_turn_with_server_vad() -> None:
+    async def body() -> None:
+        async with conversation() as connection:
+            pcm = read_wav(SPEECH / "question.wav").pcm + bytes(48_000)
+            for start in range(0, len(pcm), 1920):
+                audio = base64.b64encode(pcm[start : start + 1920]).decode()
+                await connection.input_audio_buffer.append(audio=audio)
+            response, events = await until_done(connection)
+            assert response.status == "completed"
+            assert response.output[0].content[0].transcript == "I heard you."
+            (started,) = events["input_audio_buffer.speech_started"]
+            (stopped,) = events["input_audio_buffer.speech_stopped"]
+            (committed,) = events["input_audio_buffer.committed"]
+            assert started.item_id == stopped.item_id == committed.item_id
+            assert started.audio_start_ms < stopped.audio_end_ms
+            heard = b"".join(base64.b64decode(event.delta) for event in events["response.output_audio.delta"])
+            assert len(heard) > 24_000
+
+    run(body)
+
+
+def test_function_call_turn() -> None:
+    async def body() -> None:
+        async with conversation() as connection:
+            tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+            session = {"type": "realtime", "output_modalities": ["text"], "tools": [tool]}
+            await connection.session.update(session=session)
+            await ask(connection, "How is the weather?")
+            response, events = await until_done(connection)
+            (call,) = response.output
+            assert (call.type, call.name, call.arguments) == ("function_call", "get_weather", '{"city": "Paris"}')
+            assert events["response.function_call_arguments.done"][0].call_id == call.call_id
+            output = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+            await connection.conversation.item.create(item=output)
+            await connection.response.create()
+            response, _ = await until_done(connection)
+            assert response.output[0].content[0].text == "It is sunny."
+
+    run(body)
+
+
+def test_refused_key_is_what_openai_expects() -> None:
+    async def body() -> None:
+        async with await antiphon_server.serve(SCRIPT, api_key=KEY) as server:
+            client = openai.AsyncOpenAI(api_key="sk-wrong", websocket_base_url=server.url.removesuffix("/realtime"))
+            with pytest.raises(Exception, match="401"):
+                await client.realtime.connect(model="gpt-realtime").enter()
+
+    run(body)
+
+
+def test_an_error_reaches_the_client_as_an_event() -> None:
+    async def body() -> None:
+        async with conversation() as connection:
+            await connection.conversation.item.delete(item_id="nobody", event_id="mine")
+            async for event in connection:
+                if event.type == "error":
+                    assert (event.error.code, event.error.event_id) == ("item_delete_invalid_item_id", "mine")
+                    break
+
+    run(body)

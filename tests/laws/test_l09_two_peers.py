@@ -1,0 +1,110 @@
+"""L9 two peers: over a link that delays, cuts and drops the connection (never reorders): clients report nothing, servers
+send only errors marked `race`, each settling its request; both end within a bounded number of steps."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antiphon import Deliver, Rejected, Report, RequestSettled, Session
+from antiphon import messages as m
+from antiphon.machines import ERRORS
+
+from .link import SIDES, Act, Setup, Stepper, World, script_of
+from .machine import TwoPeers
+from .strategies import BROKEN, ORDERLY, examples, scripts, setups
+
+_HOLE = re.compile(r"\\\{[^{}]*\\\}")
+RACES = [
+    (error.type, error.code, re.compile(_HOLE.sub(".*", re.escape(error.message)), re.DOTALL))
+    for error in ERRORS.values()
+    if error.race
+]
+"""The errors that two peers may provoke by crossing; the text tells entries of one code apart."""
+
+
+def is_race(error: m.ErrorDetail) -> bool:
+    """Whether ``spec/errors.toml`` marks this error as one that legal peers can provoke."""
+    return any(
+        (error.type, error.code) == (type, code) and message.fullmatch(error.message) for type, code, message in RACES
+    )
+
+
+def check_l09(world: World) -> Counter[str]:
+    """A world that was played and finished kept the law. Answers how often each error came."""
+    reports = [action for action in world.actions("client") if isinstance(action, Report)]
+    assert not reports, reports
+    errors: Counter[str] = Counter()
+    open_requests = set(world.asked if world.setup.tag else ())  # untagged, a response is matched by order alone
+    for line in world.trace["client"]:
+        for action in line.actions:
+            if isinstance(action, Deliver) and isinstance(action.event, m.Error):
+                error = action.event.error
+                errors[str(error.code)] += 1
+                assert is_race(error), f"legal peers provoked {error!r}"
+                if error.event_id in open_requests:
+                    settled = RequestSettled(str(error.event_id), Rejected(error))
+                    assert settled in line.actions, f"{error!r} did not settle its request"
+        open_requests -= {action.event_id for action in line.actions if isinstance(action, RequestSettled)}
+    settled_ids = [action.event_id for action in world.settled]
+    assert sorted(settled_ids) == sorted(world.asked), "every request has exactly one outcome"
+    assert world.over
+    return errors
+
+
+def mirror(session: Session) -> list[tuple[str, object]]:
+    """The items of a conversation and what each says; of one that was cut, where: which words were heard is a guess, and
+    each end guesses from what it knew."""
+    return [
+        (node.id, {index: cut.audio_end_ms for index, cut in node.cuts.items()} if node.cuts else node.text)
+        for node in session.conversation
+    ]
+
+
+@examples(250)
+@given(st.data())
+def test_two_peers_that_keep_the_rules_understand_each_other(stepper: Stepper, data: st.DataObject) -> None:
+    world = World(data.draw(setups(stepper, orderly=True))).play(data.draw(scripts(BROKEN, 70)))
+    world.finish()
+    check_l09(world)
+
+
+@examples(120)
+@given(st.data())
+def test_when_everything_has_arrived_both_hold_the_same_conversation(stepper: Stepper, data: st.DataObject) -> None:
+    """What the law is for: over a link that holds, no crossing of messages leaves the two mirrors apart."""
+    world = World(data.draw(setups(stepper, orderly=True))).play(data.draw(scripts(ORDERLY, 70)))
+    world.do_settle()
+    if world.client.closed is None and world.server.closed is None and world.server.link.state == "open":
+        assert mirror(world.client) == mirror(world.server)
+
+
+def test_the_scripts_provoke_races(stepper: Stepper) -> None:
+    """A law about races needs races: scripts of the same kind provoke most that the server role can answer."""
+    errors: Counter[str] = Counter()
+    for seed in range(250):
+        world = World(Setup(stepper=stepper, seed=seed)).play(script_of(seed, 60, ORDERLY))
+        world.finish()
+        errors += check_l09(world)
+    assert {
+        "conversation_already_has_active_response",
+        "response_cancel_not_active",
+        "input_audio_buffer_commit_empty",
+        "cannot_update_voice",
+    } <= set(errors)
+
+
+def test_a_world_is_a_value(stepper: Stepper) -> None:
+    """One script, played twice, gives the same conversation: whatever fails here can be played again."""
+    script: list[Act] = script_of(5, 80, BROKEN)
+    worlds = [World(Setup(stepper=stepper, seed=5, level="bytes")).play(script) for _ in range(2)]
+    for side in SIDES:
+        assert worlds[0].trace[side] == worlds[1].trace[side]
+
+
+TestTwoPeers = TwoPeers.TestCase
+TestTwoPeers.settings = examples(40)
