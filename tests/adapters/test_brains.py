@@ -364,7 +364,7 @@ class TestRunner:
 
     def test_speech_cuts_the_answer_and_is_answered(self) -> None:
         async def body() -> None:
-            script = parse_script('[[reply]]\ntimes = 1\nsay = "a b c d e f"\ndelay_ms = 1000\n[[reply]]\nsay = "yes?"')
+            script = parse_script('[[reply]]\ntimes = 1\nsay = "a b c d e f"\ndelay_ms = 250\n[[reply]]\nsay = "yes?"')
             async with talk(script) as client:
                 await client.write("talk to me")
                 await client.until("response.output_audio.delta")

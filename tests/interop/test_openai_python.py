@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,9 +55,7 @@ def run(body: Callable[[], Coroutine[object, object, None]]) -> None:
         async with asyncio.timeout(LIMIT):
             await body()
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="openai")
-        asyncio.run(main())
+    asyncio.run(main())
 
 
 async def ask(connection: Any, text: str) -> None:

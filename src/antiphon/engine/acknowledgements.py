@@ -57,20 +57,20 @@ _COMMAND_OF_CODE = {
 class Acknowledgements:
     """The unanswered commands of one client session."""
 
-    __slots__ = ("_pending", "_sequence", "_session")
+    __slots__ = ("_pending", "_session", "sequence")
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._pending: deque[Pending] = deque()
-        self._sequence = 0
+        self.sequence = 0
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def next_sequence(self) -> int:
         """The place of the next command among all that were sent."""
-        self._sequence += 1
-        return self._sequence
+        self.sequence += 1
+        return self.sequence
 
     def sent(self, event: ClientEvent, event_id: str) -> None:
         """A command went out."""
@@ -135,10 +135,10 @@ class Acknowledgements:
         return tuple(self._pending)
 
     def dump(self) -> AcknowledgementsState:
-        return AcknowledgementsState(self._sequence, list(self._pending))
+        return AcknowledgementsState(self.sequence, list(self._pending))
 
     def load(self, state: AcknowledgementsState) -> None:
-        self._sequence = state.sequence
+        self.sequence = state.sequence
         self._pending = deque(state.pending)
 
 

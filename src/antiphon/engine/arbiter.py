@@ -35,7 +35,7 @@ _MOST_METADATA = 16
 class Request:
     """One ``response.create`` of ours."""
 
-    __slots__ = ("deadline", "event", "event_id", "follows_output", "forced", "response_id", "sequence", "state")
+    __slots__ = ("deadline", "event", "event_id", "follows_output", "forced", "is_plain", "response_id", "sequence", "state")
 
     def __init__(self, event_id: str, event: ResponseCreate, *, follows_output: bool, forced: bool) -> None:
         self.state = REQUEST.initial
@@ -44,6 +44,8 @@ class Request:
         self.follows_output = follows_output
         self.forced = forced
         self.sequence = 0
+        self.is_plain = event.response is UNSET or event.response is None
+        """Whether it asks for nothing of its own, so that two of them are one wish."""
         self.deadline: Instant | None = None
         self.response_id: str | None = None
 
@@ -54,9 +56,9 @@ class Request:
         return not (isinstance(params, ResponseCreateParams) and params.conversation == "none")
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it asks for nothing of its own, so that two of them are one wish."""
-        return self.event.response is UNSET or self.event.response is None
+    def is_a_reply(self) -> bool:
+        """Whether it follows a function's output and asks for nothing else."""
+        return self.follows_output and self.is_plain
 
     @property
     def metadata(self) -> dict[str, str] | None:
@@ -125,7 +127,7 @@ REQUEST = build("request", RequestRules, role="client")
 class Arbiter:
     """The requests of one client session that have no outcome yet."""
 
-    __slots__ = ("_answered", "_answering", "_session", "active", "owed", "queue", "sent")
+    __slots__ = ("_answered", "_answering", "_output_sequence", "_session", "active", "owed", "queue", "sent")
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
@@ -135,6 +137,7 @@ class Arbiter:
         self.owed: dict[str, None] = {}
         self._answered: dict[str, None] = {}
         self._answering = False
+        self._output_sequence = 0
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -165,11 +168,16 @@ class Arbiter:
         self._session.step(REQUEST, request, "internal.submit", None)
 
     def mergeable(self, request: Request) -> Request | None:
-        """The queued request that says the same, if policy merges."""
-        if not self._session.config.arbiter.merge_tool_outputs or not request.is_plain or not self.queue:
+        """The request that says the same, if policy merges: the last in the queue; or, for one that follows a function's
+        output, a request that went out after that output and so asks for the reply to it already."""
+        if not self._session.config.arbiter.merge_tool_outputs or not request.is_plain:
             return None
-        last = self.queue[-1]
-        return last if last.is_plain else None
+        if self.queue:
+            return self.queue[-1] if self.queue[-1].is_plain else None
+        if not request.follows_output:
+            return None
+        on_their_way = (*self.active.values(), *self.sent)
+        return next((each for each in on_their_way if each.is_a_reply and each.sequence > self._output_sequence), None)
 
     def must_wait(self, request: Request) -> bool:
         """Whether the server would refuse it now, or it would speak before every output is in."""
@@ -222,6 +230,7 @@ class Arbiter:
         """A command other than a request went out; ``output_of`` is the call id when it was a function's output."""
         self._answering = output_of is not None
         if output_of is not None:
+            self._output_sequence = self._session.acknowledgements.sequence
             self.owed.pop(output_of, None)
             self._remember(self._answered, output_of)
             self.release()
@@ -322,6 +331,7 @@ class Arbiter:
             list(self.owed),
             list(self._answered),
             self._answering,
+            self._output_sequence,
         )
 
     def load(self, state: ArbiterState, now: Instant) -> None:
@@ -331,6 +341,7 @@ class Arbiter:
         self.owed = dict.fromkeys(state.owed)
         self._answered = dict.fromkeys(state.answered)
         self._answering = state.answering
+        self._output_sequence = state.output_sequence
 
 
 class RequestState(Struct, frozen=True):
@@ -343,6 +354,7 @@ class RequestState(Struct, frozen=True):
     remaining: int | None
     response_id: str | None
     sequence: int
+    is_plain: bool
 
 
 class ArbiterState(Struct, frozen=True):
@@ -354,6 +366,7 @@ class ArbiterState(Struct, frozen=True):
     owed: list[str]
     answered: list[str]
     answering: bool
+    output_sequence: int
 
 
 def _dump(request: Request, now: Instant) -> RequestState:
@@ -366,6 +379,7 @@ def _dump(request: Request, now: Instant) -> RequestState:
         remaining,
         request.response_id,
         request.sequence,
+        request.is_plain,
     )
 
 
@@ -377,6 +391,7 @@ def _load(state: RequestState, now: Instant) -> Request:
     request.deadline = None if state.remaining is None else now + state.remaining
     request.response_id = state.response_id
     request.sequence = state.sequence
+    request.is_plain = state.is_plain
     return request
 
 

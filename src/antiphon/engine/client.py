@@ -487,6 +487,10 @@ class ClientSession(Session, role=Role.CLIENT):
             self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {placement.problem.value}")
         if isinstance(item, m.FunctionCallItem):
             self._know_call(item)
+        self.trim(event)
+
+    def trim(self, event: m.Event) -> None:
+        """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for _evicted in self.conversation.trim():
             self.report("R-N2", event, "the conversation is beyond its limits; the oldest item is forgotten")
 
@@ -527,6 +531,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if part is not None and part.text_bytes and part.text != text:
             self.report("R-P6", event, "the whole text is not what its deltas said")
         self.conversation.text_done(stream.item_id, stream.content_index, text)
+        self.trim(event)
 
     def truncated(self, event: m.ConversationItemTruncated) -> None:
         """The server cut an item: what was heard of it stays in our history."""

@@ -104,7 +104,8 @@ def server_decoder(depth: int) -> Callable[[Document], ServerEvent | Repaired | 
 
     Raises ValueError for a depth below 1.
     """
-    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], _decoder(SERVER_EVENTS, depth, ResponseOutputAudioDelta, "delta"))
+    decode = _decoder(SERVER_EVENTS, depth, ResponseOutputAudioDelta, "delta")
+    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], decode)
 
 
 @cache
@@ -113,7 +114,8 @@ def client_decoder(depth: int) -> Callable[[Document], ClientEvent | Repaired | 
 
     Raises ValueError for a depth below 1.
     """
-    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], _decoder(CLIENT_EVENTS, depth, InputAudioBufferAppend, "audio"))
+    decode = _decoder(CLIENT_EVENTS, depth, InputAudioBufferAppend, "audio")
+    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], decode)
 
 
 def _decoder(
@@ -124,7 +126,7 @@ def _decoder(
         raise ValueError("an event is an object, so it is nested at least 1 deep")
     typed = msgspec.json.Decoder(cast(Any, Union[tuple(known.values())])).decode  # noqa: UP007 - built from a table
 
-    bulk_of = attrgetter(bulk)
+    bulk_of: Callable[[object], str] = attrgetter(bulk)
     harmless = 4 * depth  # bytes: without arrays every further level takes at least `{"":`
 
     def decode(text: Document) -> object:
@@ -156,7 +158,7 @@ def _decoder(
                 str(text, "utf-8")
             except UnicodeDecodeError as error:
                 return Rejected("utf8", "not UTF-8", error.start)
-        # What is checked first costs least: one byte sought, the length, one byte sought from behind, counting, scanning.
+        # What is checked first costs least: a byte sought, the length, a byte sought from behind, counting, scanning.
         if (
             (_LEFT_BRACKET in unseen or (rest > harmless and unseen.rfind(_LEFT_BRACE) > 0))
             and text.count(b"{") + text.count(b"[") > depth

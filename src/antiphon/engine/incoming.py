@@ -382,7 +382,10 @@ class ContentPartRules:
     ) -> None:
         if stream.response.in_conversation:
             # The stream's own strings know their hashes, those of the event are new.
-            session.conversation.text_delta(stream.item_id, stream.content_index, event.delta)
+            conversation = session.conversation
+            conversation.text_delta(stream.item_id, stream.content_index, event.delta)
+            if conversation.text_bytes > conversation.max_text_bytes:
+                session.trim(event)
 
     append_transcript = append_text
 
@@ -394,6 +397,7 @@ class ContentPartRules:
     ) -> None:
         if stream.response.in_conversation:
             session.conversation.text_delta(event.item_id, STREAM_OF_ARGUMENTS, event.delta)
+            session.trim(event)
 
     @staticmethod
     def finish_text(stream: StreamRecord, session: ClientSession, event: m.ResponseOutputTextDone) -> None:
@@ -530,11 +534,13 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
         session.report("R-C6", event, "an item without an id cannot be a member", "$.item.id")
         return
     session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
+    session.trim(event)
 
 
 def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.ConversationItemDeleted) -> None:
     """`conversation.item.truncated`, `.deleted`"""
     session.step(CONVERSATION_ITEM, find_item(session, event.item_id), event.type, event)
+    session.trim(event)
 
 
 def on_transcription(
@@ -549,6 +555,7 @@ def on_transcription(
         return
     transcription = session.conversation.transcription(event.item_id, event.content_index or 0)
     session.step(TRANSCRIPTION, transcription, event.type, event)
+    session.trim(event)
 
 
 def on_response_created(session: ClientSession, event: m.ResponseCreated) -> None:

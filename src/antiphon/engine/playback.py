@@ -258,7 +258,7 @@ class PlaybackLedger:
     ) -> Entry | None:
         """The entry that takes ``nbytes`` of audio; None when nobody is to hear them, which the entry counts.
 
-        The first half of `received`, for those who keep the entry: as long as it is live and accepting, it may `take` on.
+        Half of `received`, for those who keep the entry: while it is live and accepting, it may `take` more.
         """
         key = (item_id, content_index)
         entry = self._live.get(key)

@@ -419,6 +419,7 @@ class ServerSession(Session, role=Role.SERVER):
             raise LocalProtocolError(f"the transcription is {transcription.state}", rule="R-T2")
         self.enter(now)
         self.step(TRANSCRIPTION, transcription, event.type, event)
+        self.trim()
         return self.leave()
 
     # -- items ---------------------------------------------------------------------------------------------------------
@@ -455,14 +456,15 @@ class ServerSession(Session, role=Role.SERVER):
             "conversation.item.done",
             m.ConversationItemDone(item=item, previous_item_id=previous),
         )
-        self._trim()
+        self.trim()
 
     def _know_call(self, call_id: str) -> None:
         self.calls[call_id] = None
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
 
-    def _trim(self) -> None:
+    def trim(self) -> None:
+        """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
             self.spoken.pop(node.id, None)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
@@ -625,7 +627,7 @@ class ServerSession(Session, role=Role.SERVER):
                 "conversation.item.added",
                 m.ConversationItemAdded(item=item, previous_item_id=node.previous_item_id),
             )
-            self._trim()
+            self.trim()
         content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
         output.stream = StreamRecord(record, output.id, content_index, output.index)
         record.streams[output.id, content_index] = output.stream
@@ -662,6 +664,7 @@ class ServerSession(Session, role=Role.SERVER):
         delta_class = m.ResponseOutputTextDelta if output.kind == "text" else m.ResponseOutputAudioTranscriptDelta
         if output.record.in_conversation:
             self.conversation.text_delta(output.id, 0, content.delta)
+            self.trim()
         self._emit_part(
             output,
             delta_class(
@@ -677,7 +680,8 @@ class ServerSession(Session, role=Role.SERVER):
         output.samples += self.output_format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             self.has_spoken = True
-            self.spoken[output.id] = output.samples
+            if self.conversation.get(output.id) is not None:  # the client may have deleted it meanwhile
+                self.spoken[output.id] = output.samples
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:

@@ -284,6 +284,7 @@ class ConversationItemRules:
     def finalize(_item: Node, session: ServerSession, event: m.ConversationItemDone) -> None:
         session.conversation.done(event.item)
         session.say(event)
+        session.trim()
 
     @staticmethod
     def truncated(item: Node, session: ServerSession, event: m.ConversationItemTruncated) -> None:
@@ -292,6 +293,7 @@ class ConversationItemRules:
         session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, received_ms)
         session.spoken[item.id] = min(samples, format.samples_for_ms(event.audio_end_ms))
         session.say(event)
+        session.trim()
 
     @staticmethod
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:

@@ -10,7 +10,6 @@ Two rules for this file: it does not know a message type, and it does not know i
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast, overload
 
@@ -36,7 +35,7 @@ Entropy: TypeAlias = Callable[[int], bytes]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
-class Session(ABC):
+class Session:
     """One end of a realtime conversation, at the level of messages.
 
     `Session(Role.CLIENT, …)` makes a `ClientSession`, `Session(Role.SERVER, …)` a `ServerSession`. ``now`` is always
@@ -187,17 +186,17 @@ class Session(ABC):
 
     # -- messages (each role says which) -------------------------------------------------------------------------------
 
-    @abstractmethod
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
         """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
+        raise self._not_mine("receive_message")
 
-    @abstractmethod
     def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:
         """The same for an event that is typed already; nothing of its text is checked again."""
+        raise self._not_mine("receive_event")
 
-    @abstractmethod
     def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
         """Say it to the peer. `LocalProtocolError`: refused and nothing changed; ``override`` names rules to pass over."""
+        raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         """Client: send microphone audio, whole samples in the session's input format (R-I6)."""
@@ -240,9 +239,9 @@ class Session(ABC):
             raise TypeError(f"a Session takes no {type(input).__name__}; a Connection does")
         return method(self, input, now)
 
-    @abstractmethod
     def snapshot(self, now: Instant) -> Snapshot:
         """Everything but the socket, as a value: text yes, keys no, audio only as DESIGN's law L6 allows."""
+        raise self._not_mine("snapshot")
 
     @classmethod
     def restore(
@@ -357,9 +356,9 @@ class Session(ABC):
     def _wall(self, unix_ns: int | None) -> None:
         """Wall time of this socket's opening."""
 
-    @abstractmethod
     def _load(self, snapshot: Snapshot, now: Instant) -> None:
         """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
+        raise self._not_mine("restore")
 
 
 def session_of(

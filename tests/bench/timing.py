@@ -1,0 +1,79 @@
+"""How a row is measured."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Literal
+
+from msgspec import Struct
+
+LEAST_BATCH_NS = 2_000_000
+"""A batch lasts at least this long, so that the clock's own cost is far below a percent."""
+
+
+class Row(Struct, frozen=True):
+    """One budget and what was measured. ``ours`` and ``peer`` are in ``unit``; ``ratio`` is what the budget bounds.
+
+    ``sense``: "<=" where less is better, ">=" where more is. ``note`` says what the numbers alone do not.
+    """
+
+    name: str
+    peer_name: str
+    ours: float
+    peer: float
+    unit: str
+    ratio: float
+    budget: float
+    sense: Literal["<=", ">="] = "<="
+    note: str = ""
+
+    def within(self, slack: float = 1.0) -> bool:
+        """Whether the ratio keeps the budget, widened by the factor ``slack``."""
+        return self.ratio <= self.budget * slack if self.sense == "<=" else self.ratio >= self.budget / slack
+
+
+class Rounds(Struct, frozen=True):
+    """Cost of one call, in ns, of each variant in each round."""
+
+    costs: Mapping[str, list[float]]
+
+    def cost(self, name: str) -> float:
+        """Median cost of one variant, ns."""
+        return median(self.costs[name])
+
+    def ratio(self, name: str, to: str) -> float:
+        """Median of the rounds' ratios: a slow second of the machine falls on both."""
+        return median(one / other for one, other in zip(self.costs[name], self.costs[to], strict=True))
+
+
+def measure(variants: Mapping[str, Callable[[], object]], rounds: int = 31) -> Rounds:
+    """Time the ``variants`` in turn, ``rounds`` times. What exists already is kept from the garbage collector."""
+    batches = {name: _batch(call) for name, call in variants.items()}
+    costs: dict[str, list[float]] = {name: [] for name in variants}
+    gc.collect()
+    gc.freeze()
+    try:
+        for _ in range(rounds):
+            for name, call in variants.items():
+                costs[name].append(_time(call, batches[name]))
+    finally:
+        gc.unfreeze()
+    return Rounds(costs)
+
+
+def _time(call: Callable[[], object], times: int) -> float:
+    begin = time.perf_counter_ns()
+    for _ in range(times):
+        call()
+    return (time.perf_counter_ns() - begin) / times
+
+
+def _batch(call: Callable[[], object]) -> int:
+    """How many calls last long enough; warms up, too."""
+    times = 8
+    while _time(call, times) * times < LEAST_BATCH_NS:
+        times *= 2
+    return times
