@@ -30,7 +30,8 @@ async def dial(
     """
     where = endpoint.authority
     context = (ssl or tls.create_default_context()) if endpoint.secure else None
-    # A literal has one address, so nothing is to be raced; and a race that is cancelled leaves tasks for the loop to end.
+    # A literal has one address, so nothing is to be raced; and a race that is cancelled leaves tasks for the loop to
+    # end.
     is_literal = ":" in endpoint.host or endpoint.host.replace(".", "").isdigit()
     try:
         await asyncio.get_running_loop().create_connection(

@@ -230,15 +230,21 @@ class ServerConnection:
         driver = self._driver
         self.handshake = handshake
         server = self._server
-        refusal = server.refusal(handshake)
+        refusal: tuple[int, str] | None
+        try:
+            refusal = server.refusal(handshake)
+            if refusal is None:
+                self._record = server.recorder(self)
+        except Exception as error:
+            self._fail("a handshake could not be judged by an antiphon server", error, close=False)
+            refusal = 500, "The server had an error while it processed the handshake."
         if refusal is not None:
             status, message = refusal
             kind = "invalid_request_error" if status < 500 else "server_error"
-            error = {"type": kind, "code": _ERROR_CODES.get(status), "message": message, "param": None}
-            body = msgspec.json.encode({"error": error})
+            detail = {"type": kind, "code": _ERROR_CODES.get(status), "message": message, "param": None}
+            body = msgspec.json.encode({"error": detail})
             driver.do(driver.engine.reject(driver.now(), status, _JSON_HEADERS, body))
             return
-        self._record = server.recorder(self)
         chosen = next((name for name in server.subprotocols if name in handshake.subprotocols), None)
         driver.do(driver.engine.accept(driver.now(), subprotocol=chosen))
 

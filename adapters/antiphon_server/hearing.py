@@ -27,30 +27,39 @@ class Hearing:
     """Follows the input audio of ``session`` while its turn detection is on.
 
     ``semantic_vad`` has no model here: it is voice activity with a silence that depends on its eagerness.
+
+    Settings are taken over by `refresh`, when the client's `session.update` is performed: the engine has read a whole
+    batch by then, and audio that came before the update is still heard with the settings of its time.
     """
 
     def __init__(self, session: ServerSession) -> None:
         self._session = session
         self._voice: VoiceActivity | None = None
-        self._format: AudioFormat | None = None
-        self._settings: m.TurnDetection | None = None
         self._base_ms = 0  # where the detector's own count began
+        self._settings: _Settings | None = None
+        self._format = AudioFormat()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Hear from now on as the session says."""
+        detection = self._session.turn_detection
+        format = self._session.input_audio_buffer.format
+        is_on = detection is not None and detection.type is not None and format.rate >= _SLOWEST
+        self._settings = _checked(detection) if detection is not None and is_on else None
+        if self._settings is None or format != self._format:
+            self._voice = None
+        elif self._voice is not None:
+            self._voice.configure(**self._settings)
+        self._format = format
 
     def feed(self, heard: InputAudio) -> list[SpeechStarted | SpeechStopped]:
         """The turns that begin or end in ``heard``, counted from the first sample of the session."""
-        settings = self._session.turn_detection
-        format = self._session.input_audio_buffer.format
-        if settings is None or settings.type is None or format.rate < _SLOWEST:
-            self._voice = None
+        if self._settings is None:
             return []
-        if self._voice is None or format != self._format:
-            self._voice = VoiceActivity(format.rate, **_checked(settings))
-            self._base_ms = format.ms(heard.start)
-            self._format = format
-        elif settings != self._settings:
-            self._voice.configure(**_checked(settings))
-        self._settings = settings
-        return [self._placed(event) for event in self._voice.feed(to_pcm16(heard.audio, format))]
+        if self._voice is None:
+            self._voice = VoiceActivity(self._format.rate, **self._settings)
+            self._base_ms = self._format.ms(heard.start)
+        return [self._placed(event) for event in self._voice.feed(to_pcm16(heard.audio, self._format))]
 
     def forget_turn(self) -> None:
         """The client cleared the buffer: an open turn ends unheard."""

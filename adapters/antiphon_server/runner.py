@@ -69,17 +69,21 @@ class Runner:
             cancelled = self._answers.get(action.response_id)
             if cancelled is not None:
                 cancelled.cancel()
-        elif isinstance(action, Deliver) and isinstance(action.event, m.InputAudioBufferClear):
-            self._hearing.forget_turn()
+        elif isinstance(action, Deliver):
+            if isinstance(action.event, m.SessionUpdate):
+                self._hearing.refresh()
+            elif isinstance(action.event, m.InputAudioBufferClear):
+                self._hearing.forget_turn()
 
     # -- hearing -------------------------------------------------------------------------------------------------------
 
     def _hear(self, heard: InputAudio) -> None:
         connection, session = self._connection, self._session
         for event in self._hearing.feed(heard):
-            state = session.input_audio_buffer_state  # a client may have cleared, or changed the session, meanwhile
+            # The client may have cleared the buffer, or switched detection off, in what the engine has read since.
+            state = session.input_audio_buffer_state
             if isinstance(event, SpeechStarted):
-                if state == "idle":
+                if state == "idle" and session.turn_detection is not None:
                     connection.speech_started(event.audio_start_ms)
                     self._turns[session.speech_item_id or ""] = (event.audio_start_ms, 0)
             elif state == "speech":

@@ -1,7 +1,7 @@
 """antiphon: a sans-IO protocol engine for realtime voice sessions, client and server.
 
-Bytes and events in, actions out: `Session` speaks messages, `Connection` bytes; adapters carry them to sockets and sound.
-Start with ``docs/howto/drive-the-engine.md``. Events are in `antiphon.messages`.
+Bytes and events in, actions out: `Session` speaks messages, `Connection` bytes; adapters carry them to sockets and
+sound. Start with ``docs/howto/drive-the-engine.md``. Events are in `antiphon.messages`.
 
 What needs the ``websockets`` package (`Connection`, `Wire`) is loaded when it is first used.
 """

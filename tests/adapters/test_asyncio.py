@@ -744,6 +744,19 @@ class TestServer:
 
         run(body)
 
+    @pytest.mark.parametrize("hook", ["authorize", "record"])
+    def test_a_hook_that_raises_refuses_with_500(self, hook: str) -> None:
+        def broken(argument: object) -> None:
+            raise OSError("disk full")
+
+        async def body() -> None:
+            async with await antiphon_asyncio.serve(stay, **{hook: broken}) as server:  # type: ignore[arg-type]  # by name
+                with pytest.raises(RemoteProtocolError) as raised:
+                    await antiphon_asyncio.connect(server.url).__aenter__()
+            assert raised.value.fault.status == 500
+
+        run(body, complaints=1)
+
     def test_a_busy_port_is_an_oserror(self) -> None:
         async def body() -> None:
             async with await antiphon_asyncio.serve(stay) as server:

@@ -8,10 +8,8 @@ from typing import Any
 import msgspec
 import pybase64
 from msgspec import Struct
-from websockets.client import ClientProtocol
 from websockets.frames import Frame
-from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.protocol import Protocol, Side, State
 
 
 class BareText(Struct, tag_field="type", tag="response.output_text.delta"):
@@ -29,35 +27,33 @@ class BareAudio(BareText, tag_field="type", tag="response.output_audio.delta"):
     """The same for audio."""
 
 
-decode: Callable[[bytes | bytearray], BareText | BareAudio] = msgspec.json.Decoder(BareText | BareAudio).decode
+decode: Callable[[bytes | bytearray | memoryview], BareText | BareAudio] = msgspec.json.Decoder(BareText | BareAudio).decode
 
 
-def pcm_of(text: bytes | bytearray) -> bytes:
+def pcm_of(text: bytes | bytearray | memoryview) -> bytes:
     """The floor of an audio delta: check of the encoding, typed decode, base64."""
     str(text, "utf-8")
     return pybase64.b64decode(decode(text).delta, validate=True)
 
 
-def open_websocket() -> ClientProtocol:
-    """The `websockets` package's sans-IO client, open, without extensions."""
-    protocol = ClientProtocol(parse_uri("ws://localhost/v1/realtime"), max_size=None)
-    protocol.state = State.OPEN
-    return protocol
+def open_websocket() -> Protocol:
+    """The `websockets` package's sans-IO client behind its handshake, without extensions."""
+    return Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
 
 
-def framed_pcm(protocol: ClientProtocol) -> Callable[[bytes], bytes]:
+def framed_pcm(protocol: Protocol) -> Callable[[bytes], bytes]:
     """The floor from bytes to PCM: one frame read by `websockets`, then `pcm_of`."""
 
     def receive(data: bytes) -> bytes:
         protocol.receive_data(data)
         (event,) = protocol.events_received()
         assert isinstance(event, Frame)
-        return pcm_of(bytes(event.data))
+        return pcm_of(event.data)
 
     return receive
 
 
-def framed_append(protocol: ClientProtocol) -> Callable[[bytes], bytes]:
+def framed_append(protocol: Protocol) -> Callable[[bytes], bytes]:
     """The floor from PCM to masked bytes: a template, base64, one frame written by `websockets`."""
 
     def send(pcm: bytes) -> bytes:

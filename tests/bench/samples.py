@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import antiphon
+from antiphon import messages as m
 from antiphon import Actions, ClientSession, Connection, ConnectionConfig, Endpoint, HandshakeReceived, Role, Transmit
 
 RESPONSE_ID = "resp_CCXGQ4e1ht4cOraEYcuR2"
@@ -57,20 +58,23 @@ AUDIO_DELTA = text_of(
 )
 
 
-def history(items: int) -> Iterator[bytes]:
-    """That many user messages, each announced and done."""
+def add_history(session: ClientSession, items: int) -> None:
+    """Let the client create that many user messages, and the server announce them."""
     previous = None
     for number in range(items):
+        item_id = f"item_{number:021}"
+        content = [m.InputText(text="hi")]
+        session.send(m.ConversationItemCreate(item=m.MessageItem(id=item_id, role="user", content=content)), 0)
         item = {
-            "id": f"item_{number:021}",
+            "id": item_id,
             "type": "message",
             "status": "completed",
             "role": "user",
             "content": [{"type": "input_text", "text": "hi"}],
         }
         for kind in ("conversation.item.added", "conversation.item.done"):
-            yield text_of({"type": kind, "previous_item_id": previous, "item": item})
-        previous = item["id"]
+            session.receive_message(text_of({"type": kind, "previous_item_id": previous, "item": item}), 0)
+        previous = item_id
 
 
 def beginning(part: dict[str, Any], previous: str | None = None) -> Iterator[bytes]:
@@ -107,8 +111,7 @@ def open_session() -> ClientSession:
 def speaking_session(part: dict[str, Any], items: int = 0) -> ClientSession:
     """A client in the middle of a response, behind ``items`` older items."""
     session = open_session()
-    for text in history(items):
-        session.receive_message(text, 0)
+    add_history(session, items)
     last = session.conversation.last
     for text in beginning(part, None if last is None else last.id):
         session.receive_message(text, 0)
@@ -129,7 +132,7 @@ def speaking_connection(entropy: Callable[[int], bytes] = random.Random(2).randb
     client.receive_data(answer[0].data, 0)  # its greeting stays behind: ours is the one of the samples
     for text in (CREATED, *beginning(AUDIO_PART)):
         client.receive_data(frame(text), 0)
-    assert client.session.state == "ready", client.session.state
+    assert client.session.state == "open", client.session.state
     assert not client.session.reports, client.session.reports
     return client
 

@@ -1,8 +1,9 @@
 """How the laws are run.
 
 ``pytest tests/laws`` tries each property on a fixed number of examples, the same in every run, in a few minutes.
-``ANTIPHON_EXAMPLES=10000 pytest tests/laws`` tries each on that many, at random, and takes hours; what it finds is kept in
-``.hypothesis`` and tried first from then on. Every law is tried under both steppers (`SessionConfig.stepper`).
+``ANTIPHON_EXAMPLES=10000 pytest tests/laws`` tries each on that many, at random, and takes hours; what it finds is
+kept in ``.hypothesis`` and tried first from then on. Every law is tried under both steppers
+(`SessionConfig.stepper`).
 """
 
 from __future__ import annotations

@@ -755,7 +755,8 @@ class World:
         """The server's application says something of its own."""
         self.feed("server", inputs.Send(m.RateLimitsUpdated(rate_limits=[m.RateLimit(name="tokens", limit=act.b)])))
 
-    # -- acts of nobody who keeps the rules ------------------------------------------------------------------------------
+    # -- acts of nobody who keeps the rules
+    # ------------------------------------------------------------------------------
 
     def do_inject(self, act: Act) -> None:
         """Something arrives that no engine sent: at the client or the server, as text, typed event, or bytes.

@@ -1,7 +1,7 @@
 """Two peers as a state machine: the same acts as in a script, chosen one by one, with the laws looked at in between.
 
-A script is quicker to draw and enough for most laws. Here Hypothesis sees where a conversation stands before it goes on,
-and every step is followed by what must hold between any two inputs.
+A script is quicker to draw and enough for most laws. Here Hypothesis sees where a conversation stands before it goes
+on, and every step is followed by what must hold between any two inputs.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ or remembered: (3 + 3) responses of 3 parts, and those are indexed twice."""
 MOST_IN_ALL = 400
 """Entries of all containers together, outside of the conversation."""
 
-MOST_BYTES = 40_000
+MOST_BYTES = 80_000
 """Bytes of all texts and buffers outside of the conversation: a message may have 4096, and the engine keeps a few whole."""
 
 
@@ -400,12 +400,25 @@ def items_of_one_brain(engine: Engine, number: int) -> None:
     attempt(engine, inputs.Generate(ItemStarted(response_id=open_response, output_index=number, kind="text")), EPOCH)
 
 
+def text_of_one_brain(engine: Engine, number: int) -> None:
+    """Words without end, in the conversation and out of band."""
+    for aside in (False, True):
+        running = next((each for each in _responses(engine) if each.is_open and each.in_conversation != aside), None)
+        response_id = _ask(engine, aside=aside) if running is None else running.id
+        for index, kind in enumerate(("text", "function_call")):
+            started = ItemStarted(response_id=response_id, output_index=index, kind=kind, name="f")  # type: ignore[arg-type]  # one of the three
+            attempt(engine, inputs.Generate(started), EPOCH)
+        text = "la " * 300
+        attempt(engine, inputs.Generate(TextDelta(response_id=response_id, output_index=0, delta=text)), EPOCH)
+        attempt(engine, inputs.Generate(ArgumentsDelta(response_id=response_id, output_index=1, delta=text)), EPOCH)
+
+
 def _responses(engine: Engine) -> list[Any]:
     return list(getattr(session_of(engine), "responses", {}).values())
 
 
 def transcriptions(engine: Engine, number: int) -> None:
-    if not number:
+    if not len(session_of(engine).conversation):  # at first, and when the item has grown beyond the limits and went
         client_commits(engine, 0)
     item_id = next(iter(session_of(engine).conversation)).id
     engine.transcribed(item_id, number, TranscriptDelta("la"), EPOCH)
@@ -420,7 +433,7 @@ def speech(engine: Engine, number: int) -> None:
 
 HOSTILE_CLIENT: list[Flood] = [
     client_items, client_calls, client_audio, client_commits, client_requests, client_nonsense, client_prompts,
-    spoken_items_that_are_deleted, spoken_items, items_of_one_brain, transcriptions, speech,
+    spoken_items_that_are_deleted, spoken_items, items_of_one_brain, text_of_one_brain, transcriptions, speech,
 ]  # fmt: skip
 
 
@@ -472,7 +485,8 @@ def test_a_server_that_is_not_answered_by_its_program_holds_one_message_of_its_c
         check_l10(server)
 
 
-# -- what goes, and that it is told -------------------------------------------------------------------------------------
+# -- what goes, and that it is told
+# -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flood", [members, members_with_unknown_predecessors, text_of_one_item], ids=_named)

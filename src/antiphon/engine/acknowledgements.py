@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 class Pending(Struct, frozen=True):
     """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
-    ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be answered later than what was sent after them."""
+    ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be
+    answered later than what was sent after them."""
 
     sequence: int
     event_id: str
@@ -157,8 +158,8 @@ def shape_of(item: Item) -> str:
 def _precedes(earlier: str, later: str) -> bool:
     """Whether an answer to ``later`` shows that an unanswered ``earlier`` command stays so.
 
-    Of one kind always. Across kinds only where recordings show the order: an update is answered before anything that was
-    sent after it, an item before the response that was asked for after it."""
+    Of one kind always. Across kinds only where recordings show the order: an update is answered before anything that
+    was sent after it, an item before the response that was asked for after it."""
     if earlier == later or earlier == "session.update":
         return True
     return earlier == "conversation.item.create" and later == "response.create"

@@ -2,11 +2,11 @@
 
 The server runs one response at a time in the default conversation and answers a second request with nothing but an
 ``error``. Every client that we know of keeps a flag for this and loses replies; here each request is an object of the
-request table (``spec/machines/request.toml``), and the table says what may befall it (R-Q1 … R-Q6). Requests out of band
-(``conversation: "none"``) never wait.
+request table (``spec/machines/request.toml``), and the table says what may befall it (R-Q1 … R-Q6). Requests out of
+band (``conversation: "none"``) never wait.
 
-What the policy leaves open is `ArbiterPolicy`. Retrying after a loss to voice detection, and late replies, are the rows that
-the table names as planned.
+What the policy leaves open is `ArbiterPolicy`. Retrying after a loss to voice detection, and late replies, are the
+rows that the table names as planned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The client role: commands out, events in, the player beside.
 
 What events do is in ``incoming.py``; requests are the arbiter's, the ear is the listener's, what may be sent is in
-``legality.py``. Here is the rest: the door in both directions, the gap before a socket opens, and what a socket's end takes
-with it.
+``legality.py``. Here is the rest: the door in both directions, the gap before a socket opens, and what a socket's end
+takes with it.
 """
 
 from __future__ import annotations
@@ -470,7 +470,8 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         """An item becomes a member of the conversation (R-C4).
 
-        Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a predecessor
+        Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a
+        predecessor
         for everything but the first item, and some servers never do.
         """
         placement = self.conversation.add(

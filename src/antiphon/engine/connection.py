@@ -1,8 +1,8 @@
 """The bytes-level engine: a `Wire` and a `Session`, and what only both together can do.
 
-A `Connection` speaks bytes where its session speaks messages; everything else is the session's, under the same names. Its
-own are the handshake, PING and PONG, and the closing handshake; their states are rows of ``spec/machines/link.toml`` and
-their deadlines timers of the session, so that there is one `deadline`.
+A `Connection` speaks bytes where its session speaks messages; everything else is the session's, under the same names.
+Its own are the handshake, PING and PONG, and the closing handshake; their states are rows of
+``spec/machines/link.toml`` and their deadlines timers of the session, so that there is one `deadline`.
 """
 
 from __future__ import annotations
@@ -306,7 +306,8 @@ class Connection:
     @classmethod
     def restore(cls, snapshot: Snapshot, config: ConnectionConfig, *, now: Instant, entropy: Entropy) -> Self:
         """A connection with the session of ``snapshot`` and no socket: `start` dials. What was under way ended with the
-        old socket; its outcomes come with the actions of the first call. Raises `SnapshotError` for one that does not fit.
+        old socket; its outcomes come with the actions of the first call. Raises `SnapshotError` for one that does not
+        fit.
         """
         connection = cls(Role(snapshot.role), config, now=now, entropy=entropy)
         session = Session.restore(snapshot, config.session, now=now, entropy=entropy)

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 class ItemStarted(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_started"):
     """An output item begins. ``kind`` ``text`` and ``audio`` are messages of the assistant, ``function_call`` a call of
-    the function ``name`` (``call_id`` is made when it is not given). ``text`` in a session that speaks is sent as text."""
+    the function ``name`` (``call_id`` is made when it is not given). ``text`` in a session that speaks is sent as
+    text."""
 
     response_id: str
     output_index: int

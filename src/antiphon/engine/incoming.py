@@ -122,7 +122,8 @@ class InputAudioBufferRules:
 
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="client")
 
-# -- output audio buffer, MCP -------------------------------------------------------------------------------------------
+# -- output audio buffer, MCP
+# -------------------------------------------------------------------------------------------
 
 
 class OutputAudioBufferRules:

@@ -1,7 +1,8 @@
 """What a client can know to be refused before it is sent.
 
-One function a command, each rule with the code that the server would answer. All of it races against the server's own view:
-a pass here does not exclude an error there, and every refusal here can be overridden for one call by naming its rule.
+One function a command, each rule with the code that the server would answer. All of it races against the server's own
+view: a pass here does not exclude an error there, and every refusal here can be overridden for one call by naming its
+rule.
 """
 
 from __future__ import annotations

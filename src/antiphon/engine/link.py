@@ -1,7 +1,7 @@
 """The link table's functions: what dialling, opening and ending a socket leads to, for both roles.
 
-The rows are in ``spec/machines/link.toml``; a `Session` steps them, a `Connection` (bytes level) asks its session to. What a
-row does is said once, here; the engine's own bookkeeping at a socket's end is the role's (`Session._let_go`).
+The rows are in ``spec/machines/link.toml``; a `Session` steps them, a `Connection` (bytes level) asks its session to.
+What a row does is said once, here; the engine's own bookkeeping at a socket's end is the role's (`Session._let_go`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The client's side of the ear: what goes to the player, what was heard, and what is cut.
 
-Generation, delivery and playback are three clocks. Only the device tells what was heard (`audio_played`), and a barge-in is
-about what was *not*: every part with audio left unheard is stopped, once, whether or not its response is over, and the server
-is told in integer milliseconds of what it sent (R-B1 … R-B4). Over WebRTC and on a sideband the server does all this.
+Generation, delivery and playback are three clocks. Only the device tells what was heard (`audio_played`), and a
+barge-in is about what was *not*: every part with audio left unheard is stopped, once, whether or not its response is
+over, and the server is told in integer milliseconds of what it sent (R-B1 … R-B4). Over WebRTC and on a sideband the
+server does all this.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps the order when performing an action leads to another input.
 
-An application that sends from inside an event handler would otherwise overtake the actions that are still to be performed.
-Every driver feeds inputs here and takes actions from here, one by one.
+An application that sends from inside an event handler would otherwise overtake the actions that are still to be
+performed. Every driver feeds inputs here and takes actions from here, one by one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The objects that tables step, beside the nodes of the conversation and the entries of the playback ledger.
 
-Each has a ``state`` that only a stepper writes, and the few facts that guards and effects of its table need. Both roles use
-them: a client to follow what the server says, a server to know what it has said.
+Each has a ``state`` that only a stepper writes, and the few facts that guards and effects of its table need. Both
+roles use them: a client to follow what the server says, a server to know what it has said.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The server role: the protocol's replies, errors and order; a brain gives the content only.
 
-What each event of a client does is in ``serving.py``; here is the door in both directions, the brain's side (`generate`,
-`speech_started`, …), and the order in which an answer unfolds.
+What each event of a client does is in ``serving.py``; here is the door in both directions, the brain's side
+(`generate`, `speech_started`, …), and the order in which an answer unfolds.
 """
 
 from __future__ import annotations
@@ -595,9 +595,11 @@ class ServerSession(Session, role=Role.SERVER):
                 )
             return None
         try:
-            content.delta.encode()
+            size = len(content.delta.encode())
         except UnicodeEncodeError:
             return LocalProtocolError("the delta holds a surrogate without its partner", rule="R-E2")
+        if output.text_bytes + size > self.config.limits.message_bytes:
+            return LocalProtocolError("an item's end tells its whole text, and no message could hold this one", rule="R-N2")
         return None
 
     def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
@@ -648,7 +650,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.step(CONTENT_PART, output.stream, event.type, event)
 
     def _write(self, output: Output, content: TextDelta | ArgumentsDelta) -> None:
-        output.chunks.append(content.delta)
+        output.write(content.delta)
         if output.kind == "function_call":
             self._emit_part(
                 output,

@@ -1,8 +1,8 @@
 """How a server answers: one handler for each event of a client, and the functions of the tables that it steps.
 
-A server steps the same tables as its client, with the same events: what a client reads as a deviation, a server cannot say.
-An effect here *says* the event that its row is named for; what must hold before it is said is a guard, or is refused by the
-handler with an entry of ``spec/errors.toml``.
+A server steps the same tables as its client, with the same events: what a client reads as a deviation, a server
+cannot say. An effect here *says* the event that its row is named for; what must hold before it is said is a guard, or
+is refused by the handler with an entry of ``spec/errors.toml``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,19 @@ _CONTENT_OF_ROLE = {
 class Output:
     """One output item of a response that a brain fills: what has been said of it, and where it stands."""
 
-    __slots__ = ("call_id", "chunks", "id", "index", "kind", "name", "record", "samples", "state", "stream")
+    __slots__ = (
+        "_chunks",
+        "call_id",
+        "id",
+        "index",
+        "kind",
+        "name",
+        "record",
+        "samples",
+        "state",
+        "stream",
+        "text_bytes",
+    )
 
     def __init__(self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord) -> None:
         self.id = id
@@ -48,16 +60,23 @@ class Output:
         self.state = "absent"
         self.name = ""
         self.call_id = ""
-        self.chunks: list[str] = []
+        self._chunks: list[str] = []
+        self.text_bytes = 0
         self.samples = 0
         self.stream: StreamRecord | None = None
+
+    def write(self, delta: str) -> None:
+        """More text, transcript or arguments."""
+        if delta:
+            self._chunks.append(delta)
+            self.text_bytes += len(delta.encode())
 
     @property
     def text(self) -> str:
         """The text, transcript or arguments so far."""
-        if len(self.chunks) > 1:
-            self.chunks[:] = ["".join(self.chunks)]
-        return self.chunks[0] if self.chunks else ""
+        if len(self._chunks) > 1:
+            self._chunks[:] = ["".join(self._chunks)]
+        return self._chunks[0] if self._chunks else ""
 
     def item(self, status: str, *, empty: bool = False) -> m.Item:
         """The item as it is announced; ``empty`` as it is when it begins."""

@@ -1,9 +1,10 @@
 """The message-level engine: what both roles share, and the shape that users see.
 
-A `Session` is one conversation over any number of sockets, one at a time. It owns no clock, task, thread or socket: every
-input carries ``now`` and every call returns its actions in causal order. What is *said* is in `antiphon.messages`, what *may*
-be said is in the tables of ``spec/machines``; this module holds what is left: the door, the clock's arrow, the timers, and
-the order of actions. `ClientSession` and `ServerSession` (``client.py``, ``server.py``) hold what only one end does.
+A `Session` is one conversation over any number of sockets, one at a time. It owns no clock, task, thread or socket:
+every input carries ``now`` and every call returns its actions in causal order. What is *said* is in
+`antiphon.messages`, what *may* be said is in the tables of ``spec/machines``; this module holds what is left: the
+door, the clock's arrow, the timers, and the order of actions. `ClientSession` and `ServerSession` (``client.py``,
+``server.py``) hold what only one end does.
 
 Two rules for this file: it does not know a message type, and it does not know its role.
 """
@@ -255,7 +256,8 @@ class Session:
         session._load(snapshot, now)
         return cast(Self, session)
 
-    # -- for the rules (guards, effects) and the level above -------------------------------------------------------------
+    # -- for the rules (guards, effects) and the level above
+    # -------------------------------------------------------------
 
     def enter(self, now: Instant) -> None:
         """Begin a call at ``now``."""

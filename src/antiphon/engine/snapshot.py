@@ -1,9 +1,9 @@
 """Everything a session knows, as a value: to move it to another process, or to compare before with after.
 
 A snapshot is a frozen Struct of plain values, so that it has equality, a repr, and a JSON form (`Snapshot.encode`,
-`Snapshot.decode`). Times are remainders, because clocks of two processes differ. It holds text, tool arguments and outputs;
-no key, and no audio but what law L6 allows: at most one sample of remainder a part, and retained input audio when asked for.
-Its ``tables`` is the digest of ``spec/``: states of other tables would mean something else.
+`Snapshot.decode`). Times are remainders, because clocks of two processes differ. It holds text, tool arguments and
+outputs; no key, and no audio but what law L6 allows: at most one sample of remainder a part, and retained input audio
+when asked for. Its ``tables`` is the digest of ``spec/``: states of other tables would mean something else.
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         output.state = item.state
         output.name = item.name
         output.call_id = item.call_id
-        output.chunks = [item.text] if item.text else []
+        output.write(item.text)
         output.samples = item.samples
         if item.content_index is not None:
             output.stream = record.streams[item.id, item.content_index]

@@ -11,8 +11,7 @@ import antiphon_asyncio
 async def main() -> None:
     """Receive until `response.done`; print what an event cost."""
     url = f"ws://127.0.0.1:{sys.argv[1]}/v1/realtime"
-    queue = antiphon_asyncio.QueuePolicy(events=1 << 20, bytes=1 << 30)
-    async with antiphon_asyncio.connect(url, model="m", queue=queue) as connection:
+    async with antiphon_asyncio.connect(url) as connection:
         events = 0
         begin = time.process_time()
         async for event in connection:

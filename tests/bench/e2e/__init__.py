@@ -1,0 +1,1 @@
+"""Whole clients over loopback, each in a process of its own."""
