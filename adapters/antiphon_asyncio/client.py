@@ -39,7 +39,7 @@ from .tap import Record, sent_text
 
 if TYPE_CHECKING:
     from antiphon import Connection as Engine
-    from antiphon.engine.conversation import Conversation
+    from antiphon import Conversation
 else:
     Conversation = object
 

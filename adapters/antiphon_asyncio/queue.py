@@ -14,6 +14,8 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from antiphon.machines import LIMITS
+
 __all__ = ["BoundedQueue", "ConnectionClosed", "QueuePolicy", "SlowConsumer"]
 
 T = TypeVar("T")
@@ -46,8 +48,8 @@ class QueuePolicy(Struct, frozen=True, kw_only=True):
     """
 
     when_full: Literal["close", "coalesce"] = "close"
-    events: int = 10_000
-    bytes: int = 64 << 20
+    events: int = LIMITS["delivery_events"].value
+    bytes: int = LIMITS["delivery_bytes"].value
 
     def __post_init__(self) -> None:
         if self.events < 1 or self.bytes < 1:

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 import antiphon
+from antiphon import codec
 from antiphon import messages as m
-from antiphon.engine.codec import Rejected, Repaired, client_decoder
 from antiphon.machines import RULES
 from antiphon.messages import ClientEventBase
 from antiphon_cli.journal import Direction, Entry, Note, Row
@@ -65,7 +65,7 @@ class Observer:
         """How often the engine's own bounds were met, so that the oldest was forgotten: no fault of anybody."""
         self._session: antiphon.ClientSession | None = None
         self._held: deque[Row] | None = deque()
-        self._decode_client = client_decoder(antiphon.Limits().json_depth)
+        self._decode_client = codec.client_decoder(antiphon.Limits().json_depth)
         self._counts: dict[tuple[str, str], int] = {}
         self._lines: dict[tuple[str, str], int] = {}
         self._now = 0
@@ -156,11 +156,11 @@ class Observer:
 
     def _sent(self, session: antiphon.ClientSession, row: Row) -> Iterator[Violation]:
         read = self._decode_client(row.event)
-        if isinstance(read, Rejected):
+        if isinstance(read, codec.Rejected):
             yield self._broken(row, "R-E3" if read.kind == "depth" else "R-E1", read.detail)
             return
         event: object = read
-        if isinstance(read, Repaired):
+        if isinstance(read, codec.Repaired):
             event = read.event
             for problem in read.problems:
                 yield self._broken(row, "R-E5", _at(problem.path, problem.message))

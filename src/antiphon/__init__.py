@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from antiphon import messages
-from antiphon.engine import inputs
+from antiphon.engine import codec, inputs
 from antiphon.engine.actions import (
     Action,
     Actions,
@@ -55,6 +55,7 @@ from antiphon.engine.content import (
     TranscriptDelta,
     TranscriptFailed,
 )
+from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError, SnapshotError
 from antiphon.engine.inputs import Input
@@ -87,6 +88,7 @@ __all__ = [
     "Connection",
     "ConnectionConfig",
     "Content",
+    "Conversation",
     "Deliver",
     "Disconnected",
     "Dropped",
@@ -105,6 +107,7 @@ __all__ = [
     "LocalProtocolError",
     "LostToVad",
     "Merged",
+    "Node",
     "OpenTransport",
     "Outcome",
     "PlayAudio",
@@ -133,6 +136,7 @@ __all__ = [
     "TranscriptFailed",
     "Transmit",
     "TransmitMessage",
+    "codec",
     "inputs",
     "messages",
 ]

@@ -88,7 +88,7 @@ def test_l01_sees_a_pong_that_is_written_behind_the_answers_of_its_read() -> Non
 
     setup = Setup(level="bytes")
     stream = frame(0x89, b"ping", bytes(4)) + frame(0x81, b"{}", bytes(4))
-    blocks = shaken(setup, "server", stream)
+    blocks = [*shaken(setup, "server", b""), (EPOCH, inputs.DataReceived(stream))]
     check_l01(setup, "server", blocks, [1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Connection, "receive_data", late_pongs)
@@ -139,12 +139,13 @@ def test_l04_sees_a_timer_that_is_armed_for_now() -> None:
 
 
 def test_l04_sees_a_tick_that_does_something_before_its_deadline() -> None:
-    due = Timers.due
+    tick = Session.tick
 
-    def early(self: Timers, now: int) -> Timer | None:
-        return due(self, now + 1)
+    def busy(self: Session, now: int) -> antiphon.Actions:
+        idle = self.deadline is not None and self.deadline > now
+        return (antiphon.Connected(self.generation),) if idle else tick(self, now)
 
-    shows_red(check_l04, lambda patch: patch.setattr(Timers, "due", early))
+    shows_red(check_l04, lambda patch: patch.setattr(Session, "tick", busy))
 
 
 # -- L5 ----------------------------------------------------------------------------------------------------------------
@@ -214,13 +215,14 @@ def test_l07_sees_a_second_end() -> None:
 
 
 def test_l07_sees_something_behind_the_end() -> None:
-    world = World(Setup()).play([Act("wait", 3), Act("close")])
-    trace = world.trace["client"]
-    check_l07(trace, world.engines["client"])
-    last = trace[-1]
-    trace[-1] = last._replace(outcome=(*last.actions, Deliver(m.ResponseCancel(), b"{}")))
+    world = World(Setup()).play([Act("wait", 3)])
+    world.finish()
+    trace, engine = world.trace["client"], world.engines["client"]
+    check_l07(trace, engine)
+    number = next(number for number, line in enumerate(trace) if engine.closed in line.actions)
+    trace[number] = trace[number]._replace(outcome=(*trace[number].actions, Deliver(m.ResponseCancel(), b"{}")))
     with pytest.raises(AssertionError):
-        check_l07(trace, world.engines["client"])
+        check_l07(trace, engine)
 
 
 # -- L8 ----------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "c13165efaebcb65bfd9a0c3b0f184e1f5ac85b5a862c85165094c92a86a8e0bb"
+DIGEST: Final = "654263488b4de7070351b98ab69fd6e3835874dbf6d001b2b478b2d149b1ec4e"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3234,6 +3234,8 @@ LIMITS: Final[Mapping[str, LimitSpec]] = {
     "retained_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
     "playback_entries": LimitSpec(value=256, unit="parts"),
     "report_kinds": LimitSpec(value=256, unit="kinds"),
+    "delivery_events": LimitSpec(value=10000, unit="events"),
+    "delivery_bytes": LimitSpec(value=67108864, unit="bytes"),
 }
 
 TIMERS: Final[Mapping[str, TimerSpec]] = {
