@@ -27,7 +27,9 @@ class BareAudio(BareText, tag_field="type", tag="response.output_audio.delta"):
     """The same for audio."""
 
 
-decode: Callable[[bytes | bytearray | memoryview], BareText | BareAudio] = msgspec.json.Decoder(BareText | BareAudio).decode
+decode: Callable[[bytes | bytearray | memoryview], BareText | BareAudio] = msgspec.json.Decoder(
+    BareText | BareAudio
+).decode
 
 
 def pcm_of(text: bytes | bytearray | memoryview) -> bytes:

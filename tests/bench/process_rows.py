@@ -73,10 +73,9 @@ def saturated(rounds: int = 7, events: int = 30_000) -> tuple[list[Row], list[st
 def paced(rounds: int = 5, events: int = 300, pause_ms: int = 10) -> tuple[list[Row], list[str]]:
     """The same while one delta comes every ``pause_ms``, as a model speaks."""
     taken, absent = _receive(("websockets", *ADAPTERS), rounds, events, {}, pause_ms)
+    what = f"CPU per text delta, every {pause_ms} ms"
     rows = [
-        _row(
-            f"{adapter}, CPU per text delta, every {pause_ms} ms", adapter, "websockets", "websockets, not parsing", 1.1, taken
-        )
+        _row(f"{adapter}, {what}", adapter, "websockets", "websockets, not parsing", 1.1, taken)
         for adapter in ADAPTERS
         if adapter not in absent
     ]

@@ -13,6 +13,9 @@ from msgspec import Struct
 LEAST_BATCH_NS = 2_000_000
 """A batch lasts at least this long, so that the clock's own cost is far below a percent."""
 
+BALLAST_STEP = 61
+"""Bytes between the sizes of the objects that are laid down before each round, one more each time."""
+
 
 class Row(Struct, frozen=True):
     """One budget and what was measured. ``ours`` and ``peer`` are in ``unit``; ``ratio`` is what the budget bounds.
@@ -50,13 +53,19 @@ class Rounds(Struct, frozen=True):
 
 
 def measure(variants: Mapping[str, Callable[[], object]], rounds: int = 31) -> Rounds:
-    """Time the ``variants`` in turn, ``rounds`` times. What exists already is kept from the garbage collector."""
+    """Time the ``variants`` in turn, ``rounds`` times. What exists already is kept from the garbage collector.
+
+    Where the heap happens to end decides whether an allocator gives memory back to the system and takes it again in
+    every single call, which doubles the price of whichever variant it hits. So each round begins with another heap.
+    """
     batches = {name: _batch(call) for name, call in variants.items()}
     costs: dict[str, list[float]] = {name: [] for name in variants}
+    ballast: list[list[bytes]] = []
     gc.collect()
     gc.freeze()
     try:
-        for _ in range(rounds):
+        for number in range(rounds):
+            ballast.append([bytes(size) for size in range(1, 8192, BALLAST_STEP + number)])
             for name, call in variants.items():
                 costs[name].append(_time(call, batches[name]))
     finally:

@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from .link import Stepper
 from .strategies import LONG_RUN
+from .values import Stepper
 
 
 @pytest.fixture(scope="session", params=["compiled", "transitions"])

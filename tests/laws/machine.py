@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from antiphon import Report
 
-from .link import SIDES, Act, Setup, World
 from .strategies import APPLICATION, setups
+from .values import SIDES, Act, Setup
+from .world import World
 
 _NUMBERS = st.integers(0, 11)
 

@@ -36,7 +36,7 @@ from antiphon import (
 )
 from antiphon import messages as m
 
-from .link import Act, Setup, Stepper
+from .values import Act, Setup, Stepper
 
 T = TypeVar("T")
 
@@ -97,7 +97,11 @@ _QUICK: Final = Durations(
 
 @st.composite
 def setups(
-    draw: st.DrawFn, stepper: Stepper = "compiled", *, levels: Sequence[str] = ("message", "bytes"), orderly: bool = False
+    draw: st.DrawFn,
+    stepper: Stepper = "compiled",
+    *,
+    levels: Sequence[str] = ("message", "bytes"),
+    orderly: bool = False,
 ) -> Setup:
     """How a world is set up. ``orderly``: defaults where others would make a good application look bad: no limit is
     met, no timer shorter than the link is slow, and nobody is strict."""
@@ -139,7 +143,9 @@ APPLICATION: Final = (
     "say", "say", "ask", "ask", "call", "output", "cancel", "speak", "speak", "commit", "clear", "configure",
     "delete", "retrieve", "truncate", "listen", "stopped", "interrupt",
 )  # fmt: skip
-BRAIN: Final = ("think", "think", "think", "think", "answer", "hear", "hear", "transcribe", "inform", "turn", "turn", "talk")
+BRAIN: Final = (
+    "think", "think", "think", "think", "answer", "hear", "hear", "transcribe", "inform", "turn", "turn", "talk",
+)  # fmt: skip
 TIME: Final = ("wait", "wait", "lag", "tick")
 ORDERLY: Final = APPLICATION + BRAIN + TIME
 """What peers do that both keep the rules, over a link that holds."""
@@ -186,7 +192,7 @@ def pushes() -> SearchStrategy[Act]:
 # -- events, made from their classes -----------------------------------------------------------------------------------
 
 _IDS: Final = st.sampled_from(["@item", "@item", "@response", "@call", "item_0", "resp_0", "call_0", "x", "", "y" * 40])
-_TEXTS: Final = st.sampled_from(["", "la", "é 🎈", "AAAA", "AA=", "audio/pcmu", "none", "inf", "null", "\\", "completed"])
+_TEXTS: Final = st.sampled_from(["", "la", "é 🎈", "AAAA", "AA=", "audio/pcmu", "none", "inf", "\\", "completed"])
 _NUMBERS: Final = st.sampled_from([0, 0, 1, 2, -1, 7, 100, 3000, 2**53, 10**30])
 _JSON: Final[SearchStrategy[Any]] = st.recursive(
     st.one_of(st.none(), st.booleans(), _NUMBERS, _TEXTS),
@@ -328,8 +334,8 @@ def _nested(depth: int) -> SearchStrategy[str]:
 
 
 _ODD: Final = (
-    "", " ", "null", "[]", "0", '"type"', "{}", "{", '{"type"', '{"type":', '{"type":1}', '{"type":null}', '{"type":""}',
-    '{"type":"no.such.event","x":[1]}', '{"type":"error"}', '{"type":"error","error":null}', "NaN",
+    "", " ", "null", "[]", "0", '"type"', "{}", "{", '{"type"', '{"type":', '{"type":1}', '{"type":null}',
+    '{"type":""}', '{"type":"no.such.event","x":[1]}', '{"type":"error"}', '{"type":"error","error":null}', "NaN",
     '{"type":"error","error":{"message":NaN}}', '{"type":"response.done"}', '{"type":"response.done","response":{}}',
     '{"type":"response.done","response":{"id":"@response"}}', '\ufeff{"type":"session.created"}',
     '{"type":"session.created","session":1e999}', '{"type":"x","y":1e999}', '{"type":"x","y":' + "9" * 5000 + "}",
@@ -391,7 +397,7 @@ def frames() -> SearchStrategy[bytes]:
     """One frame, right or wrong: any opcode, masked or not, whole or the head of one that is too long."""
     return st.one_of(
         st.builds(frame, _HEADS, _PAYLOADS, _MASKS),
-        st.sampled_from([b"\x81\x7f" + b"\x7f" + b"\xff" * 7, b"\x81\xff" + b"\x00" * 7 + b"\x09", b"\x81", b"\x89\x7e\x00\x80"]),
+        st.sampled_from([b"\x81\x7f\x7f" + b"\xff" * 7, b"\x81\xff" + bytes(7) + b"\x09", b"\x89\x7e\x00\x80"]),
     )
 
 
@@ -406,7 +412,8 @@ def streams(server: bool) -> SearchStrategy[bytes]:
         texts.map(lambda text: frame(0x01, text[:5], mask) + frame(0x89, b"p", mask) + frame(0x80, text[5:], mask)),
     )
     ends = st.sampled_from([b"", b"", frame(0x88, b"\x03\xe8", mask), frame(0x88, b"", mask), b"\xff\xff", b"\x81"])
-    return st.builds(lambda parts, end: b"".join(parts) + end, _lists(st.one_of(right, right, right, frames()), 12), ends)
+    parts = _lists(st.one_of(right, right, right, frames()), 12)
+    return st.builds(lambda parts, end: b"".join(parts) + end, parts, ends)
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""L1 chunking: any cut of the bytes into non-empty pieces at one `now` gives the same bytes out and the same other actions,
-each in the same order."""
+"""L1 chunking: any cut of the bytes into non-empty pieces at one `now` gives the same bytes out and the same other
+actions, each in the same order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 import antiphon
 from antiphon import Connection, HandshakeReceived, Snapshot, Transmit, inputs
 
-from .link import EPOCH, SIDES, Entropy, Setup, Side, Stepper, World, attempt, session_of
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups, streams
+from .values import EPOCH, SIDES, Entropy, Setup, Side, Stepper, attempt, session_of
+from .world import World
 
 Block = tuple[int, inputs.Input]
 Seen = tuple[bytes, list[antiphon.Action]]
 
 SIZES = st.one_of(
-    st.just([1]), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.lists(st.integers(1, 700), min_size=1, max_size=5)
+    st.just([1]),
+    st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    st.lists(st.integers(1, 700), min_size=1, max_size=5),
 )
 
 
@@ -85,7 +88,8 @@ def shaken(setup: Setup, side: Side, stream: bytes) -> list[Block]:
         return [(EPOCH, inputs.Opened()), (EPOCH, inputs.DataReceived(request + stream))]
     mine = setup.engine("client", setup.entropy("client"))
     server = setup.engine("server", Entropy("peer"))
-    assert isinstance(server, Connection) and isinstance(mine, Connection)
+    assert isinstance(server, Connection)
+    assert isinstance(mine, Connection)
     mine.start(EPOCH)
     server.opened(EPOCH)
     for action in mine.opened(EPOCH):

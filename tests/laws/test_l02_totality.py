@@ -1,4 +1,5 @@
-"""L2 totality: for any bytes or text and a legal `now`, no `receive_*` raises; a lone surrogate is a malformed message."""
+"""L2 totality: for any bytes or text and a legal `now`, no `receive_*` raises; a lone surrogate is a malformed
+message."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from antiphon import Closed, CloseTransport, Deliver, Report, TransmitMessage, inputs
 
-from .link import EPOCH, SIDES, Act, Engine, Outcome, Refused, Setup, Side, Stepper, World, attempt, replay
 from .strategies import event_texts, examples, frames, hostile_scripts, hostile_texts, setups, streams, typed_events
 from .test_l01_chunking import shaken
+from .values import EPOCH, SIDES, Act, Engine, Outcome, Refused, Setup, Side, Stepper, attempt, replay
+from .world import World
 
 RECEIVED = (
     inputs.MessageReceived,
@@ -116,7 +118,8 @@ def test_an_escaped_lone_surrogate_is_no_event_and_ends_nothing(side: Side, step
 
 def test_the_scripts_reach_the_states_in_which_events_are_delivered(stepper: Stepper) -> None:
     """The properties above would hold of an engine that hears nothing: it hears."""
-    world = World(Setup(stepper=stepper)).play([Act("wait", 3), Act("say", 1), Act("ask"), Act("wait", 3), Act("answer")])
+    script = [Act("wait", 3), Act("say", 1), Act("ask"), Act("wait", 3), Act("answer")]
+    world = World(Setup(stepper=stepper)).play(script)
     world.finish()
     assert sum(isinstance(action, Deliver) for action in world.actions("client")) > 10
     fresh = world.setup.engine("client", world.setup.entropy("client"))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from antiphon import inputs
 
-from .link import (
+from .strategies import ORDERLY, acts, bytes_commands, commands, examples, setups
+from .values import (
     MS,
     SIDES,
     Act,
@@ -21,13 +22,12 @@ from .link import (
     Setup,
     Side,
     Stepper,
-    World,
     attempt,
     replay,
     script_of,
     session_of,
 )
-from .strategies import ORDERLY, acts, bytes_commands, commands, examples, setups
+from .world import World
 
 _NEVER_REFUSED = (inputs.MessageReceived, inputs.DataReceived, inputs.Tick, inputs.EofReceived)
 

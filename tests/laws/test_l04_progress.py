@@ -12,12 +12,13 @@ from msgspec import structs
 
 from antiphon import Durations, Timer, inputs
 
-from .link import MS, SIDES, Act, Engine, Outcome, Setup, Side, Stepper, World, attempt
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
+from .values import MS, SIDES, Act, Engine, Outcome, Setup, Side, Stepper, attempt
+from .world import World
 
 
 def check_l04(setup: Setup, script: Sequence[Act]) -> None:
-    """Ticks are idle before the deadline and make progress at it; and nothing is ever armed for an instant that came."""
+    """Ticks are idle before the deadline and make progress at it; nothing is ever armed for an instant that came."""
 
     def watch(_side: Side, engine: Engine, input: inputs.Input, now: int) -> Outcome:
         due = engine.deadline

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from antiphon import Deliver, PlayAudio, Transmit, TransmitMessage
 
-from .link import SIDES, Act, Line, Setup, Stepper, World, replay, script_of
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
+from .values import SIDES, Act, Line, Setup, Stepper, replay, script_of
+from .world import World
 
 T = TypeVar("T")
 ROOM = 250

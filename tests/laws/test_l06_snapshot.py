@@ -1,5 +1,5 @@
-"""L6 snapshot transparency: restore anywhere, continue with the same entropy: same actions. A snapshot holds text and at
-most one sample of remainder a part; retained input audio only when asked for."""
+"""L6 snapshot transparency: restore anywhere, continue with the same entropy: same actions. A snapshot holds text and
+at most one sample of remainder a part; retained input audio only when asked for."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from antiphon import Connection, OpenTransport, Session, Snapshot, SnapshotError
 
-from .link import EPOCH, SECRET, SIDES, Act, Line, Refused, Setup, Side, Stepper, World, attempt, script_of
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
+from .values import EPOCH, SECRET, SIDES, Act, Line, Refused, Setup, Side, Stepper, attempt, script_of
+from .world import World
 
 
 def check_l06(setup: Setup, side: Side, lines: Sequence[Line], every: int = 1) -> None:
@@ -28,7 +29,7 @@ def check_l06(setup: Setup, side: Side, lines: Sequence[Line], every: int = 1) -
             check_content(setup, snapshot)
             assert Snapshot.decode(snapshot.encode()) == snapshot
             engine = Session.restore(snapshot, setup.config(side), now=line.now, entropy=source)
-            assert engine.snapshot(line.now) == snapshot, f"what was restored before input {number} is not what was taken"
+            assert engine.snapshot(line.now) == snapshot, f"what is restored before input {number} is not the same"
         assert attempt(engine, line.input, line.now) == line.outcome, f"input {number}, {line.input!r}, differs"
 
 

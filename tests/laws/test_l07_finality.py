@@ -1,5 +1,5 @@
-"""L7 finality: `Closed` once, last; afterwards inputs from the transport, `tick` and `close` return `()`, commands are local
-errors, no deadline."""
+"""L7 finality: `Closed` once, last; afterwards inputs from the transport, `tick` and `close` return `()`, commands are
+local errors, no deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from antiphon import Closed, Disconnected, inputs
 
-from .link import SIDES, Act, Engine, Line, Refused, Setup, Side, Stepper, World, attempt
 from .strategies import (
     BROKEN,
     bytes_commands,
@@ -23,6 +22,8 @@ from .strategies import (
     setups,
     transport_inputs,
 )
+from .values import SIDES, Act, Engine, Line, Refused, Setup, Side, Stepper, attempt
+from .world import World
 
 TRANSPORT = (
     inputs.MessageReceived,

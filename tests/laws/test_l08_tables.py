@@ -1,5 +1,5 @@
-"""L8 table agreement: every move is a row of `spec/`; the compiled stepper equals `transitions` cell by cell and trace by
-trace. (Cell by cell: ``tests/tables/test_equal.py``.)"""
+"""L8 table agreement: every move is a row of `spec/`; the compiled stepper equals `transitions` cell by cell and trace
+by trace. (Cell by cell: ``tests/tables/test_equal.py``.)"""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from antiphon.machines import STEPPERS, Row, Stateful, Table
 from antiphon.machines import Stepper as StepFunction
 
-from .link import SIDES, Act, Setup, Stepper, World, with_stepper
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
+from .values import SIDES, Act, Setup, Stepper, with_stepper
+from .world import World
 
 SPEC = Path(__file__).resolve().parents[2] / "spec" / "machines"
 

@@ -1,11 +1,10 @@
-"""L9 two peers: over a link that delays, cuts and drops the connection (never reorders): clients report nothing, servers
-send only errors marked `race`, each settling its request; both end within a bounded number of steps."""
+"""L9 two peers: over a link that delays, cuts and drops the connection (never reorders): clients report nothing,
+servers send only errors marked `race`, each settling its request; both end within a bounded number of steps."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +13,10 @@ from antiphon import Deliver, Rejected, Report, RequestSettled, Session
 from antiphon import messages as m
 from antiphon.machines import ERRORS
 
-from .link import SIDES, Act, Setup, Stepper, World, script_of
 from .machine import TwoPeers
 from .strategies import BROKEN, ORDERLY, examples, scripts, setups
+from .values import SIDES, Act, Setup, Stepper, script_of
+from .world import World
 
 _HOLE = re.compile(r"\\\{[^{}]*\\\}")
 RACES = [
@@ -57,8 +57,8 @@ def check_l09(world: World) -> Counter[str]:
 
 
 def mirror(session: Session) -> list[tuple[str, object]]:
-    """The items of a conversation and what each says; of one that was cut, where: which words were heard is a guess, and
-    each end guesses from what it knew."""
+    """The items of a conversation and what each says; of one that was cut, where: which words were heard is a guess,
+    and each end guesses from what it knew."""
     return [
         (node.id, {index: cut.audio_end_ms for index, cut in node.cuts.items()} if node.cuts else node.text)
         for node in session.conversation

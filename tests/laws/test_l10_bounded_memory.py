@@ -33,22 +33,23 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.machines import Table
 
-from .link import EPOCH, MS, SIDES, Engine, Entropy, Refused, Setup, Side, Stepper, World, attempt, session_of
 from .strategies import TINY, examples, frame, hostile_scripts, setups
 from .test_l01_chunking import shaken
+from .values import EPOCH, MS, SIDES, Engine, Entropy, Refused, Setup, Side, Stepper, attempt, session_of
+from .world import World
 
 MANY = 300
 """Events of one flood: far beyond every limit of `TINY`."""
 
 MOST_ENTRIES = 40
-"""Entries of one container outside of the conversation. The largest are the streams of all responses that are in progress
-or remembered: (3 + 3) responses of 3 parts, and those are indexed twice."""
+"""Entries of one container outside of the conversation. The largest are the streams of all responses that are in
+progress or remembered: (3 + 3) responses of 3 parts, and those are indexed twice."""
 
 MOST_IN_ALL = 400
 """Entries of all containers together, outside of the conversation."""
 
 MOST_BYTES = 80_000
-"""Bytes of all texts and buffers outside of the conversation: a message may have 4096, and the engine keeps a few whole."""
+"""Bytes of all texts and buffers outside of the conversation: a message may have 4096, and a few are kept whole."""
 
 
 class Footprint(NamedTuple):
@@ -99,8 +100,8 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
         yield name, getattr(value, name, None)
 
 
-NOT_MEMORY = ("config", "conversation", "configuration", "settings", "_configuration", "_params", "_decode", "_protocol")
-"""What an engine was told, the conversation, and the session's configuration: one message, whatever comes."""
+NOT_MEMORY = ("config", "conversation", "_decode", "_protocol")
+"""What an engine was told, the conversation, and what the library below holds for itself (it is given whole frames)."""
 
 
 def check_l10(engine: Engine) -> None:
@@ -223,9 +224,10 @@ def deletions(engine: Engine, number: int) -> None:
 
 
 def transcripts(engine: Engine, number: int) -> None:
-    transcript = {"item_id": f"u{number}", "content_index": number}
+    transcript: dict[str, Any] = {"item_id": f"u{number}", "content_index": number}
     _hear(engine, type="conversation.item.input_audio_transcription.delta", **transcript, delta="la " * 30)
-    _hear(engine, type="conversation.item.input_audio_transcription.delta", item_id="u", content_index=number, delta="x")
+    transcript["item_id"] = "u"
+    _hear(engine, type="conversation.item.input_audio_transcription.delta", **transcript, delta="x")
 
 
 def truncations(engine: Engine, number: int) -> None:
@@ -258,7 +260,8 @@ def deviations_of_every_kind(engine: Engine, number: int) -> None:
 
 
 def errors(engine: Engine, number: int) -> None:
-    _hear(engine, type="error", error={"type": "x", "code": f"c{number}", "message": "m" * 100, "event_id": f"e{number}"})
+    error = {"type": "x", "code": f"c{number}", "message": "m" * 100, "event_id": f"e{number}"}
+    _hear(engine, type="error", error=error)
 
 
 def rate_limits(engine: Engine, number: int) -> None:
@@ -453,8 +456,8 @@ def test_a_server_does_not_grow_under_a_flood_of(flood: Flood, retain: bool, ste
 _FLOODS_OF_BYTES = {
     "a head without end": b"GET / HTTP/1.1\r\nx: y\r\n" + b"x" * 20_000,
     "a frame that is announced and never comes": b"\x81\xfe\x0f\xff" + b"\x00" * 3000,
-    "a message in ever more frames": b"".join(frame(0x01 if not n else 0x00, b"x" * 100, b"\0\0\0\0") for n in range(MANY)),
-    "pings": frame(0x89, b"x" * 100, b"\0\0\0\0") * MANY,
+    "a message in ever more frames": frame(0x01, b"x" * 100, bytes(4)) + frame(0x00, b"x" * 100, bytes(4)) * MANY,
+    "pings": frame(0x89, b"x" * 100, bytes(4)) * MANY,
     "a message that is too long": b"\x81\xff" + (10**9).to_bytes(8, "big") + b"\x00" * 20_000,
 }
 
@@ -481,7 +484,7 @@ def test_a_server_that_is_not_answered_by_its_program_holds_one_message_of_its_c
     server.handle(opened, EPOCH)
     server.handle(request, EPOCH)
     for _ in range(MANY):
-        server.handle(inputs.DataReceived(frame(0x81, b"{}" * 50, b"\0\0\0\0")), EPOCH)
+        server.handle(inputs.DataReceived(frame(0x81, b"{}" * 50, bytes(4))), EPOCH)
         check_l10(server)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import antiphon
 from antiphon import Connection, LocalProtocolError, inputs
 
-from .link import EPOCH, SIDES, Engine, Line, Outcome, Refused, Setup, Side, Stepper, World, script_of, session_of
 from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
+from .values import EPOCH, SIDES, Engine, Line, Outcome, Refused, Setup, Side, Stepper, script_of, session_of
+from .world import World
 
 Method = Callable[[Any, Any, int], antiphon.Actions]
 

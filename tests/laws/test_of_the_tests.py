@@ -1,7 +1,7 @@
 """A test of the tests: each law is shown red once, by a fault that is planted in the engine.
 
-A property that cannot fail proves nothing, and nobody would notice. Here the law's own check meets an engine that breaks
-the law in one place; it has to fail, and it has to pass on the same example once the fault is gone.
+A property that cannot fail proves nothing, and nobody would notice. Here the law's own check meets an engine that
+breaks the law in one place; it has to fail, and it has to pass on the same example once the fault is gone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from antiphon.engine.settings import Refusal
 from antiphon.engine.timers import Timers
 from antiphon.machines import STEPPERS, Row, Stateful, Table
 
-from .link import EPOCH, MS, SIDES, Act, Setup, World, script_of
 from .strategies import BROKEN, ORDERLY, TINY, frame
 from .test_l01_chunking import check_l01, shaken
 from .test_l02_totality import check_l02
@@ -49,6 +48,8 @@ from .test_l09_two_peers import check_l09
 from .test_l10_bounded_memory import MANY, check_l10, tool_servers
 from .test_l11_methods import check_l11
 from .test_l12_purity import Impure, backward_imports, check_l12, forbidden_imports
+from .values import EPOCH, MS, SIDES, Act, Setup, script_of
+from .world import World
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 Check = Callable[[Setup, list[Act]], object]
@@ -57,13 +58,16 @@ Check = Callable[[Setup, list[Act]], object]
 def _examples() -> list[tuple[Setup, list[Act]]]:
     """The same few conversations for every law, at both levels."""
     return [
-        (Setup(level="bytes" if seed % 2 else "message", seed=seed), script_of(seed, 60, BROKEN if seed % 3 else ORDERLY))
+        (
+            Setup(level="bytes" if seed % 2 else "message", seed=seed),
+            script_of(seed, 60, BROKEN if seed % 3 else ORDERLY),
+        )
         for seed in range(30)
     ]
 
 
 def shows_red(check: Check, plant: Plant, wrong: type[Exception] = AssertionError) -> None:
-    """``check`` fails on one of the examples with the fault of ``plant``, with ``wrong``, and passes there without it."""
+    """``check`` fails with ``wrong`` on one of the examples while ``plant`` holds, and passes there without it."""
     for setup, script in _examples():
         with pytest.MonkeyPatch.context() as patch:
             plant(patch)
@@ -74,6 +78,11 @@ def shows_red(check: Check, plant: Plant, wrong: type[Exception] = AssertionErro
     else:
         pytest.fail("the law does not see this fault")
     check(setup, script)
+
+
+def _handler(handlers: Any, event: type[m.Event], handler: Callable[..., None]) -> Plant:
+    """The fault of an engine that handles one kind of event like ``handler``."""
+    return lambda patch: patch.setitem(handlers, event, handler)
 
 
 # -- L1 ----------------------------------------------------------------------------------------------------------------
@@ -103,14 +112,14 @@ def test_l02_sees_a_handler_that_raises() -> None:
     def boom(_session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         raise KeyError("tokens")
 
-    shows_red(check_l02, lambda patch: patch.setitem(incoming.HANDLERS, m.RateLimitsUpdated, boom), KeyError)
+    shows_red(check_l02, _handler(incoming.HANDLERS, m.RateLimitsUpdated, boom), KeyError)
 
 
 def test_l02_sees_a_refusal_of_what_the_peer_said() -> None:
     def refuse(_session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         raise LocalProtocolError("not now", rule="R-N2")
 
-    shows_red(check_l02, lambda patch: patch.setitem(incoming.HANDLERS, m.RateLimitsUpdated, refuse))
+    shows_red(check_l02, _handler(incoming.HANDLERS, m.RateLimitsUpdated, refuse))
 
 
 # -- L3 ----------------------------------------------------------------------------------------------------------------
@@ -201,7 +210,7 @@ def _check_l07(setup: Setup, script: list[Act]) -> None:
     world = World(setup).play(script)
     world.finish()
     for side in SIDES:
-        later = [inputs.EofReceived(), inputs.Tick(), inputs.Close(), inputs.Interrupt(), inputs.SpeechStarted(0)]
+        later: list[inputs.Input] = [inputs.EofReceived(), inputs.Tick(), inputs.Close(), inputs.Interrupt()]
         check_after(world.engines[side], world.trace[side], later, world.now)
 
 
@@ -232,7 +241,7 @@ def test_l08_sees_a_state_that_is_written_outside_of_the_stepper() -> None:
     def meddle(session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         session.place.state = "expired"
 
-    shows_red(check_l08, lambda patch: patch.setitem(incoming.HANDLERS, m.RateLimitsUpdated, meddle))
+    shows_red(check_l08, _handler(incoming.HANDLERS, m.RateLimitsUpdated, meddle))
 
 
 def test_l08_sees_a_stepper_that_does_not_ask_the_guards() -> None:
@@ -263,14 +272,14 @@ def test_l09_sees_a_server_that_refuses_what_is_right() -> None:
         session.refused = Refusal("invalid_event", {"detail": "no"})
         session.refuse(event)
 
-    shows_red(_check_l09, lambda patch: patch.setitem(serving.HANDLERS, m.InputAudioBufferClear, refuse))
+    shows_red(_check_l09, _handler(serving.HANDLERS, m.InputAudioBufferClear, refuse))
 
 
 def test_l09_sees_a_server_that_forgets_an_answer() -> None:
     def silent(_session: antiphon.ServerSession, _event: m.SessionUpdate) -> None:
         """The client is owed a `session.updated`."""
 
-    shows_red(_check_l09, lambda patch: patch.setitem(serving.HANDLERS, m.SessionUpdate, silent))
+    shows_red(_check_l09, _handler(serving.HANDLERS, m.SessionUpdate, silent))
 
 
 def test_l09_sees_a_request_without_an_outcome() -> None:
@@ -345,7 +354,8 @@ def test_l12_sees_an_import_of_the_clock_and_one_that_turns_back(tmp_path: Path)
     engine = tmp_path / "antiphon" / "engine"
     engine.mkdir(parents=True)
     (engine / "hasty.py").write_text("def f():\n    from time import monotonic\n    return monotonic()\n")
-    (engine / "proud.py").write_text("from ..testing import link\nimport antiphon_asyncio\nfrom antiphon import messages\n")
+    proud = "from ..testing import link\nimport antiphon_asyncio\nfrom antiphon import messages\n"
+    (engine / "proud.py").write_text(proud)
     assert forbidden_imports(tmp_path, tmp_path) == ["antiphon/engine/hasty.py:2 imports time"]
     assert backward_imports(tmp_path, tmp_path) == [
         "antiphon/engine/proud.py:1 imports antiphon.testing",

@@ -65,9 +65,6 @@ class Acknowledgements:
         self._pending: deque[Pending] = deque()
         self.sequence = 0
 
-    def __len__(self) -> int:
-        return len(self._pending)
-
     def next_sequence(self) -> int:
         """The place of the next command among all that were sent."""
         self.sequence += 1
@@ -90,20 +87,21 @@ class Acknowledgements:
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
 
-    def has(self, command: str) -> bool:
-        """Whether a command of this type is unanswered."""
-        return any(pending.type == command for pending in self._pending)
-
     def answered(self, command: str, event: object, *, key: str | None = None, shape: str = "") -> Pending | None:
-        """The answer to a ``command`` came: which of them. None when none is pending that it fits."""
-        for pending in self._pending:
-            if pending.type == command and (
-                pending.key == key if pending.key is not None else pending.shape in ("", shape)
-            ):
-                self._pending.remove(pending)
-                self.overtake(pending.sequence, event, command=command)
-                return pending
-        return None
+        """The answer to a ``command`` came: which of them, one that names this ``key`` before one that leaves it to the
+        server. None when none is pending that it fits."""
+        fitting = [
+            pending
+            for pending in self._pending
+            if pending.type == command
+            and (pending.key == key if pending.key is not None else pending.shape in ("", shape))
+        ]
+        if not fitting:
+            return None
+        pending = next((each for each in fitting if each.key is not None), fitting[0])
+        self._pending.remove(pending)
+        self.overtake(pending.sequence, event, command=command)
+        return pending
 
     def overtake(self, sequence: int, event: object, *, command: str) -> None:
         """What was sent before ``sequence`` and had to be answered by now will not be: report and forget it (R-A1)."""

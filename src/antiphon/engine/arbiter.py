@@ -275,10 +275,6 @@ class Arbiter:
                 return True
         return False
 
-    def overtaken(self, event_id: str) -> bool:
-        """Whether the request of this id is still unanswered."""
-        return any(request.event_id == event_id for request in self.sent)
-
     # -- ends ----------------------------------------------------------------------------------------------------------
 
     def time_out(self) -> None:

@@ -72,12 +72,13 @@ class Rejected(Struct, frozen=True):
     `kind` is `utf8` (bytes that are no UTF-8, a str that cannot be encoded), `json`, `object` (JSON, but no object),
     `depth` (nested too deeply), `type` (no string under "type") or `size` (for callers that bound the length; no
     decoder does). `detail` is safe to log, it quotes nothing. `position` counts bytes, or characters for `utf8` in
-    a str; None where it is not known.
+    a str; None where it is not known. `event_id` is that of an object without a type, for the answer.
     """
 
     kind: Literal["utf8", "json", "object", "depth", "type", "size"]
     detail: str
     position: int | None = None
+    event_id: str | None = None
 
 
 class Repaired(Struct, frozen=True):
@@ -196,7 +197,8 @@ def _not_parsed(text: bytes, error: ValueError) -> Rejected:
 def _repaired(data: JsonObject, known: Mapping[str, type[Struct]]) -> Repaired | Rejected:
     tag = data.get("type")
     if not isinstance(tag, str):
-        return Rejected("type", 'no string under "type"')
+        event_id = data.get("event_id")
+        return Rejected("type", 'no string under "type"', event_id=event_id if isinstance(event_id, str) else None)
     cls = known.get(tag)
     if cls is None:
         return Repaired(UnknownEvent.of(data), (), data)

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
+
+OnActive: TypeAlias = Literal["queue", "refuse", "send"]
+Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
+OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
+Unheard: TypeAlias = Literal["truncate", "delete"]
+Stepper: TypeAlias = Literal["compiled", "transitions"]
+
+
+def _check_choice(name: str, value: str, choices: object) -> None:
+    """Raises ValueError when ``value`` is none of a `Literal`: a word that nobody knows would silently mean another."""
+    known = get_args(choices)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
 class Role(StrEnum):
@@ -78,9 +91,12 @@ class ArbiterPolicy(Struct, frozen=True, kw_only=True):
     the server echoes; without it a response is matched to its request by order.
     """
 
-    on_active: Literal["queue", "refuse", "send"] = "queue"
+    on_active: OnActive = "queue"
     merge_tool_outputs: bool = True
     tag_requests: bool = True
+
+    def __post_init__(self) -> None:
+        _check_choice("arbiter.on_active", self.on_active, OnActive)
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):
@@ -100,11 +116,11 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
-    transport: Literal["websocket", "webrtc", "sideband"] = "websocket"
+    transport: Transport = "websocket"
     strict: bool = False
     decode_audio: bool = True
-    on_speech: Literal["session", "cut", "ignore"] = "session"
-    unheard: Literal["truncate", "delete"] = "truncate"
+    on_speech: OnSpeech = "session"
+    unheard: Unheard = "truncate"
     arbiter: ArbiterPolicy = ArbiterPolicy()
     limits: Limits = Limits()
     timers: Durations = Durations()
@@ -112,11 +128,17 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     unix_expiry_s: int = 3600
-    stepper: Literal["compiled", "transitions"] = "compiled"
+    stepper: Stepper = "compiled"
 
     def __post_init__(self) -> None:
         if self.dials < 1:
             raise ValueError(f"dials must be at least 1, not {self.dials}")
+        if self.unix_expiry_s < 1:
+            raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
+        _check_choice("transport", self.transport, Transport)
+        _check_choice("on_speech", self.on_speech, OnSpeech)
+        _check_choice("unheard", self.unheard, Unheard)
+        _check_choice("stepper", self.stepper, Stepper)
 
 
 class ConnectionConfig(Struct, frozen=True, kw_only=True):

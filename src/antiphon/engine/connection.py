@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Connection:
     monotonic clock. The methods are those of `Session`, with bytes in place of messages.
     """
 
-    __slots__ = ("_entropy", "_last_received", "_wire", "config", "session")
+    __slots__ = ("_entropy", "_last_received", "_pinged", "_wire", "config", "session")
 
     def __init__(self, role: Role, config: ConnectionConfig, *, now: Instant, entropy: Entropy) -> None:
         if role == Role.CLIENT and config.endpoint is None:
@@ -69,6 +69,7 @@ class Connection:
         self._entropy = entropy
         self._wire: Wire | None = None
         self._last_received = now
+        self._pinged = now
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -184,7 +185,7 @@ class Connection:
             return ()
         if now < session.now:
             session.enter(now)  # raises
-        self._last_received = now
+        session.now = self._last_received = now
         out: list[Action] = []
         self._take(wire.receive(data), now, out)
         return tuple(out)
@@ -194,6 +195,7 @@ class Connection:
         session, wire = self.session, self._wire
         if session.closed is not None:
             return ()
+        session.enter(now)
         out: list[Action] = []
         if wire is not None:
             self._take(wire.receive_eof(), now, out)
@@ -234,10 +236,12 @@ class Connection:
         session, wire = self.session, self._wire
         durations = self.config.session.timers
         quiet_for = now - self._last_received
-        silence = durations.ping if timer is Timer.PING else durations.pong
-        if quiet_for < silence:
+        # A tick may be late, so after a PING the question is whether anything came since, not how long ago.
+        alive = quiet_for < durations.ping if timer is Timer.PING else self._last_received >= self._pinged
+        if alive:
             session.timers.arm(Timer.PING, self._last_received + max(durations.ping, quiet_for + 1))
         elif timer is Timer.PING:
+            self._pinged = now
             session.step(LINK, session.link, "timer.ping", None)
             if wire is not None:
                 session.act(Transmit(wire.ping()))
@@ -251,8 +255,8 @@ class Connection:
         return self._told(self.session.receive_event(event, now))
 
     def identify(self, event: ClientEvent) -> ClientEvent:
-        """As `ClientSession.identify`."""
-        return cast(Any, self.session).identify(event)  # type: ignore[no-any-return]  # only a client has it
+        """As `Session.identify`."""
+        return self.session.identify(event)
 
     def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
         """As `Session.send`."""
@@ -309,8 +313,8 @@ class Connection:
         old socket; its outcomes come with the actions of the first call. Raises `SnapshotError` for one that does not
         fit.
         """
-        connection = cls(Role(snapshot.role), config, now=now, entropy=entropy)
         session = Session.restore(snapshot, config.session, now=now, entropy=entropy)
+        connection = cls(session.role, config, now=now, entropy=entropy)
         session.link.speaks_bytes = True
         session.step(LINK, session.link, "internal.restored", None)
         connection.session = session

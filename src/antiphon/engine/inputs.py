@@ -89,6 +89,10 @@ class Accept(Struct, frozen=True, tag_field="in", tag="accept"):
     subprotocol: str | None = None
     headers: Headers = ()
 
+    def __repr__(self) -> str:  # the subprotocol may echo a client's key; cookies are credentials too
+        chosen = self.subprotocol.partition(".")[0] if self.subprotocol is not None else None
+        return f"Accept(subprotocol={chosen!r}, headers=<{len(self.headers)}>)"
+
 
 class Reject(Struct, frozen=True, tag_field="in", tag="reject"):
     """``reject`` (bytes level, server)"""
@@ -96,6 +100,9 @@ class Reject(Struct, frozen=True, tag_field="in", tag="reject"):
     status: int
     headers: Headers = ()
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Reject(status={self.status}, headers=<{len(self.headers)}>, body=<{len(self.body)} bytes>)"
 
 
 class Send(Struct, frozen=True, tag_field="in", tag="send"):

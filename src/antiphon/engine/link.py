@@ -68,10 +68,15 @@ class LinkRules:
         engine.act(Disconnected(link.generation, end.code, end.reason, end.fault, retry_at))
 
     @staticmethod
+    def abandon_dial(link: Link, engine: Session, end: End) -> None:
+        engine.act(CloseTransport(1006, "", abort=True))
+        LinkRules.back_off(link, engine, end)
+
+    @staticmethod
     def begin_handshake(link: Link, engine: Session, _event: object) -> None:
         engine.timers.stop(Timer.CONNECT)
-        if link.generation == 0:  # somebody else dialled
-            link.generation = 1
+        if link.attempt == 0:  # somebody else dialled
+            link.generation += 1
         engine.timers.arm(Timer.HANDSHAKE, engine.now + engine.config.timers.handshake)
 
     @staticmethod

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, convert, structs
 
 from antiphon import messages as m
 from antiphon.engine.actions import (
@@ -60,9 +60,10 @@ from antiphon.engine.serving import (
     TRANSCRIPTION,
     Output,
     audio_event,
+    problem_with_id,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import DEFAULTS, Json, Refusal, merged, modalities_of
+from antiphon.engine.settings import DEFAULTS, Json, Refusal, merged, modalities_of, refusal_of, unknown_parameter
 from antiphon.engine.timers import Instant
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ _FREE_EVENTS = (
     m.UnknownEvent,
 )
 """What a server application may send by itself: nothing in the engine hangs on these."""
+
+_MOST_EVENT_ID = 512
 
 
 class ServerSession(Session, role=Role.SERVER):
@@ -209,7 +212,7 @@ class ServerSession(Session, role=Role.SERVER):
             self._repaired(event, raw)
         else:
             self.act(Deliver(event, raw))
-            HANDLERS[type(event)](self, event)
+            self._take(event, raw)
         return self.leave()
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
@@ -218,14 +221,27 @@ class ServerSession(Session, role=Role.SERVER):
         if self.link.state != "open":
             return ()
         self.enter(now)
-        handler = HANDLERS.get(type(event))
-        self.act(Deliver(event, encode_text(event)))
-        if handler is None:
+        raw = encode_text(event)
+        self.act(Deliver(event, raw))
+        if type(event) in HANDLERS:
+            self._take(event, raw)
+        else:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
             self.refuse(event)
-        else:
-            handler(self, event)
         return self.leave()
+
+    def _take(self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
+        """Let an event of a client work, once its envelope is right."""
+        event_id = event.event_id
+        if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
+            fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
+            self.refused = Refusal("string_above_max_length", fields)
+        elif isinstance(event, m.SessionUpdate):
+            self.refused = unknown_parameter(raw, event.session)
+        if self.refused is not None:
+            self.refuse(event)
+        else:
+            HANDLERS[type(event)](self, event)
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -238,7 +254,7 @@ class ServerSession(Session, role=Role.SERVER):
         else:
             detail = "The 'type' field is missing." if text.kind == "type" else "The event is no JSON object."
             self.refused = Refusal("invalid_event", {"detail": detail})
-        self.refuse(None)
+        self.refuse(text)
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
@@ -246,19 +262,14 @@ class ServerSession(Session, role=Role.SERVER):
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if problems:
-            first = problems[0]
-            param = first.path.removeprefix("$.")
-            if first.kind == "missing":
-                self.refused = Refusal("missing_required_parameter", {"param": param})
-            else:
-                self.refused = Refusal("invalid_type", {"param": param, "expected": "another type", "actual": "this"})
+            self.refused = refusal_of(problems[0], repaired.data)
         elif event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
         elif isinstance(event, m.UnknownEvent):
             supported = ", ".join(f"'{name}'" for name in m.CLIENT_EVENTS)
             self.refused = Refusal("unknown_event_type", {"value": event.type[:64], "supported": supported})
         else:
-            HANDLERS[type(event)](self, event)
+            self._take(event, raw)
             return
         self.refuse(event)
 
@@ -414,6 +425,10 @@ class ServerSession(Session, role=Role.SERVER):
                 return ()  # the client deleted it meanwhile
             raise LocalProtocolError(f"item {item_id!r} is not in the conversation", rule="R-C10")
         event = _transcription_event(item_id, content_index, result)
+        try:
+            encode(event)
+        except ValueError as error:
+            raise LocalProtocolError(str(error), rule="R-E2") from None
         transcription = self.conversation.transcription(item_id, content_index)
         if event.type not in TRANSCRIPTION.cells[transcription.state]:
             raise LocalProtocolError(f"the transcription is {transcription.state}", rule="R-T2")
@@ -497,7 +512,13 @@ class ServerSession(Session, role=Role.SERVER):
         }
         audio = session.audio
         spoken = audio.output if audio else UNSET
-        inherited["audio"] = m.AudioConfig(output=spoken) if spoken else UNSET
+        if spoken:
+            voiced = m.AudioConfig(output=spoken)
+            wanted = own.get("audio")
+            if wanted is None:
+                own["audio"] = voiced
+            else:  # a voice of its own leaves the session's format
+                own["audio"] = convert(merged(to_builtins(voiced), to_builtins(wanted)), m.AudioConfig)
         return m.ResponseCreateParams(**{**inherited, **own})
 
     def begin_response(self, record: ResponseRecord) -> None:
@@ -563,6 +584,8 @@ class ServerSession(Session, role=Role.SERVER):
     def _problem_with(self, content: Content, record: ResponseRecord) -> LocalProtocolError | None:
         """Why a piece of content does not fit where it came, before anything changes (L3)."""
         if isinstance(content, ResponseFinished):
+            if not _are_texts(content.reason, content.error_type, content.error_code, content.error_message):
+                return LocalProtocolError("a reason or an error holds a surrogate without its partner", rule="R-E2")
             return None
         outputs = self._outputs[record.id]
         if isinstance(content, ItemStarted):
@@ -574,6 +597,10 @@ class ServerSession(Session, role=Role.SERVER):
                 return LocalProtocolError("the response has too many items", rule="R-N2")
             if content.kind == "function_call" and not content.name:
                 return LocalProtocolError("a function call needs the function's name", rule="R-C1")
+            if not _are_texts(content.name):
+                return LocalProtocolError("the name holds a surrogate without its partner", rule="R-E2")
+            if content.call_id and problem_with_id(content.call_id, "call_id") is not None:
+                return LocalProtocolError("call_id: 1 to 32 characters of A-Z a-z 0-9 _ -", rule="R-C11")
             return None
         output = outputs.get(content.output_index)
         if output is None or output.state != "in_progress":
@@ -805,6 +832,15 @@ class ServerSession(Session, role=Role.SERVER):
     def work(self) -> tuple[dict[str, dict[int, Output]], dict[str, m.ResponseCreateParams]]:
         """The items and the parameters of the responses in progress, by response id; for snapshots."""
         return self._outputs, self._params
+
+
+def _are_texts(*values: str | None) -> bool:
+    """Whether UTF-8 can express them all."""
+    try:
+        "".join(value for value in values if value is not None).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _transcription_event(

@@ -20,7 +20,7 @@ from antiphon.engine.content import AudioDelta
 from antiphon.engine.conversation import ConversationState, Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, ResponseState, StreamRecord
-from antiphon.engine.settings import Refusal, problem_with_update
+from antiphon.engine.settings import Refusal, problem_with_params, problem_with_update
 from antiphon.machines import build
 
 if TYPE_CHECKING:
@@ -419,12 +419,9 @@ def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
         value = getattr(item, name, UNSET)
         if not isinstance(value, str) or not value:
             continue
-        if len(value) > _MOST_ID:
-            return Refusal(
-                "string_above_max_length", {"param": f"item.{name}", "maximum": _MOST_ID, "length": len(value)}
-            )
-        if not _ID.match(value):
-            return Refusal("invalid_id_characters", {"param": f"item.{name}"})
+        refused = problem_with_id(value, f"item.{name}")
+        if refused is not None:
+            return refused
     if isinstance(item, m.UnknownItem | m.ItemReference):
         return Refusal(
             "invalid_value",
@@ -444,6 +441,15 @@ def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
                     "invalid_value",
                     {"value": part.type, "supported": supported, "param": f"item.content[{index}].type"},
                 )
+    return None
+
+
+def problem_with_id(value: str, param: str) -> Refusal | None:
+    """Why ``value`` is no id for an item or a call (R-C11), None when it is one."""
+    if len(value) > _MOST_ID:
+        return Refusal("string_above_max_length", {"param": param, "maximum": _MOST_ID, "length": len(value)})
+    if not _ID.match(value):
+        return Refusal("invalid_id_characters", {"param": param})
     return None
 
 
@@ -477,8 +483,9 @@ def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) 
     samples = session.spoken.get(event.item_id)
     if node is None:
         session.refused = Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id})
-    elif event.audio_end_ms < 0:
-        fields = {"param": "audio_end_ms", "minimum": 0, "value": event.audio_end_ms}
+    elif event.content_index < 0 or event.audio_end_ms < 0:
+        param = "content_index" if event.content_index < 0 else "audio_end_ms"
+        fields = {"param": param, "minimum": 0, "value": getattr(event, param)}
         session.refused = Refusal("integer_below_min_value", fields)
     elif samples is None or event.content_index != 0:
         session.refused = Refusal("unsupported_content_type")
@@ -501,7 +508,11 @@ def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) 
 def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     """`response.create`"""
     params = event.response or None
-    session.request_response("client", params, event)
+    session.refused = None if params is None else problem_with_params(params)
+    if session.refused is not None:
+        session.refuse(event)
+    else:
+        session.request_response("client", params, event)
 
 
 def on_response_cancel(session: ServerSession, event: m.ResponseCancel) -> None:

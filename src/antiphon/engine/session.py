@@ -12,7 +12,7 @@ Two rules for this file: it does not know a message type, and it does not know i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overload
 
 from antiphon.engine import inputs
 from antiphon.engine.actions import Action, Actions, Closed, Report
@@ -36,7 +36,35 @@ Entropy: TypeAlias = Callable[[int], bytes]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
-class Session:
+class _Common:
+    """What every session holds. It stands apart because a type checker reads `Session.__new__`, which knows the role's
+    class, only when no ``__init__`` stands beside it.
+    """
+
+    __slots__ = ("_reports", "closed", "config", "entropy", "ids_made", "link", "now", "out", "stepper", "timers")
+
+    def __init__(
+        self,
+        role: Role,
+        config: SessionConfig,
+        *,
+        now: Instant,
+        entropy: Entropy | None = None,
+        speaks_bytes: bool = False,
+    ) -> None:
+        self.config = config
+        self.entropy = entropy
+        self.now = now
+        self.link = Link(speaks_bytes=speaks_bytes)
+        self.timers = Timers()
+        self.closed: Closed | None = None
+        self.out: list[Action] = []
+        self.stepper = STEPPERS[config.stepper]
+        self.ids_made = 0
+        self._reports: dict[tuple[str, str], int] = {}
+
+
+class Session(_Common):
     """One end of a realtime conversation, at the level of messages.
 
     `Session(Role.CLIENT, …)` makes a `ClientSession`, `Session(Role.SERVER, …)` a `ServerSession`. ``now`` is always
@@ -44,7 +72,7 @@ class Session:
     changed; nothing that is received ever raises.
     """
 
-    __slots__ = ("ids_made", "_reports", "closed", "config", "entropy", "link", "now", "out", "stepper", "timers")
+    __slots__ = ()
 
     role: ClassVar[Role]
     _roles: ClassVar[dict[Role, type[Session]]] = {}
@@ -75,6 +103,16 @@ class Session:
         entropy: Entropy | None = None,
         speaks_bytes: bool = False,
     ) -> ServerSession: ...
+    @overload
+    def __new__(
+        cls,
+        role: Role,
+        config: SessionConfig,
+        *,
+        now: Instant,
+        entropy: Entropy | None = None,
+        speaks_bytes: bool = False,
+    ) -> Session: ...
     def __new__(
         cls,
         role: Role,
@@ -85,26 +123,6 @@ class Session:
         speaks_bytes: bool = False,
     ) -> Session:
         return object.__new__(Session._roles[Role(role)])
-
-    def __init__(
-        self,
-        role: Role,
-        config: SessionConfig,
-        *,
-        now: Instant,
-        entropy: Entropy | None = None,
-        speaks_bytes: bool = False,
-    ) -> None:
-        self.config = config
-        self.entropy = entropy
-        self.now = now
-        self.link = Link(speaks_bytes=speaks_bytes)
-        self.timers = Timers()
-        self.closed: Closed | None = None
-        self.out: list[Action] = []
-        self.stepper = STEPPERS[config.stepper]
-        self.ids_made = 0
-        self._reports: dict[tuple[str, str], int] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -195,8 +213,12 @@ class Session:
         """The same for an event that is typed already; nothing of its text is checked again."""
         raise self._not_mine("receive_event")
 
+    def identify(self, event: ClientEvent) -> ClientEvent:
+        """Client: ``event`` with an event id, for those who wait for its `RequestSettled`; `send` does the same."""
+        raise self._not_mine("identify")
+
     def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
-        """Say it to the peer. `LocalProtocolError`: refused and nothing changed; ``override`` names rules to pass over."""
+        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over."""
         raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
@@ -251,10 +273,11 @@ class Session:
         """A session that goes on where ``snapshot`` was taken. Raises `SnapshotError` for one that does not fit."""
         from antiphon.engine.snapshot import checked
 
-        checked(snapshot)
-        session = session_of(Role(snapshot.role), config, now=now, entropy=entropy)
+        role = checked(snapshot, getattr(cls, "role", None))
+        session = session_of(role, config, now=now, entropy=entropy)
+        assert isinstance(session, cls)  # the role was checked
         session._load(snapshot, now)
-        return cast(Self, session)
+        return session
 
     # -- for the rules (guards, effects) and the level above
     # -------------------------------------------------------------
@@ -280,7 +303,7 @@ class Session:
 
     def step(self, table: Table, obj: Stateful, on: str, event: object) -> Row | None:
         """Move ``obj`` by the row for ``on``; None when its state has no row. The only way anything changes state."""
-        step = self.stepper  # in a local: a function in a slot that is called as a method is sought in the class first
+        step = self.stepper  # in a local: called as a method, a function in a slot is sought in the class first
         row = step(table, obj, on, self, event)
         if row is not None and row.report:
             self.deviated(row, event)

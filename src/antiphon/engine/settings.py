@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from antiphon import messages as m
 from antiphon.machines import ERRORS
+from antiphon.messages import Problem
+from antiphon.messages.values import CONVERSATION_MODES, SESSION_TYPES
 
 Json: TypeAlias = dict[str, Any]
 
@@ -33,6 +36,18 @@ class Refusal(Struct, frozen=True):
             param=None if spec.param is None else spec.param.format(**self.fields),
             event_id=event_id,
         )
+
+
+def refusal_of(problem: Problem, event: Json) -> Refusal:
+    """Why ``event``, which did not fit its class, is refused: the first ``problem`` of the repair (R-E5)."""
+    param = problem.path.removeprefix("$.")
+    if problem.kind == "missing":
+        return Refusal("missing_required_parameter", {"param": param})
+    if problem.kind == "value":  # the only closed set that a client writes into
+        value = str(event["session"]["type"])[:64]
+        return Refusal("invalid_value", {"value": value, "supported": _listed(SESSION_TYPES), "param": param})
+    expected, _, actual = problem.message.removeprefix("expected ").partition(", found ")
+    return Refusal("invalid_type", {"param": param, "expected": expected, "actual": actual})
 
 
 DEFAULTS: Final[Json] = {
@@ -67,7 +82,7 @@ DEFAULTS: Final[Json] = {
 }
 """What a session is before anybody changes it, as recorded from the service (§1.6 of its documentation)."""
 
-_BETA_KEYS = (
+_BETA_KEYS = frozenset({
     "modalities",
     "input_audio_format",
     "input_audio_transcription",
@@ -78,45 +93,90 @@ _BETA_KEYS = (
     "speed",
     "temperature",
     "max_response_output_tokens",
-)
+})
+_SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
+"""What a session shows and no update names."""
+_WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
+"""Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up without end."""
 _MODALITIES = (["text"], ["audio"])
 _VAD_TYPES = ("server_vad", "semantic_vad")
 _FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
 
 
 def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> Json:
-    """``base`` with the keys of ``update``, at every level of objects; neither is changed."""
+    """``base`` with the keys of ``update``, at every level of objects; neither is changed.
+
+    A format of another type is another format: the rate of PCM says nothing of G.711, which names none.
+    """
     result = dict(base)
     for key, value in update.items():
         before = result.get(key)
-        result[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        if not isinstance(before, dict) or not isinstance(value, dict) or key in _WHOLE:
+            result[key] = value
+        elif key == "format" and value.get("type", before.get("type")) != before.get("type"):
+            result[key] = dict(value)
+        else:
+            result[key] = merged(before, value)
     return result
+
+
+class _Keys(Struct):
+    session: dict[str, msgspec.Raw]
+
+
+_keys = msgspec.json.Decoder(_Keys).decode
+
+
+def unknown_parameter(text: bytes | str, session: m.AnySession) -> Refusal | None:
+    """Why the `session.update` in ``text`` is refused for a key that ``session``, as it was read, does not have."""
+    try:
+        present = _keys(text).session
+    except msgspec.DecodeError:
+        return None  # a key that no class could have been compared with: what was read is what there is
+    known = {"type", *session.__struct_fields__} - _BETA_KEYS - _SERVERS_KEYS
+    unknown = next((key for key in present if key not in known), None)
+    return None if unknown is None else Refusal("unknown_parameter", {"param": f"session.{unknown[:64]}"})
 
 
 def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Refusal | None:
     """Why ``update`` (the ``session`` of a `session.update`, as JSON) is refused, None when it is not."""
-    for key in _BETA_KEYS:
-        if key in update:
-            return Refusal("unknown_parameter", {"param": f"session.{key}"})
-    unknown = _unknown_key(m.RealtimeSession if update.get("type") == "realtime" else m.TranscriptionSession, update)
-    if unknown is not None:
-        return Refusal("unknown_parameter", {"param": f"session.{unknown}"})
     if update["type"] != settings["type"]:
         return Refusal("invalid_parameter", {"given": update["type"], "actual": settings["type"]})
-    modalities = update.get("output_modalities")
-    if modalities is not None and modalities not in _MODALITIES:
-        return Refusal(
-            "invalid_modalities",
-            {"value": modalities, "supported": "['text'] and ['audio']", "param": "session.output_modalities"},
-        )
+    refused = _problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
+    if refused is not None:
+        return refused
     audio = update.get("audio") or {}
     refused = _problem_with_audio(audio)
     if refused is not None:
         return refused
     voice = (audio.get("output") or {}).get("voice")
-    if voice is not None and has_spoken and voice != settings["audio"]["output"]["voice"]:
+    spoken = ((settings.get("audio") or {}).get("output") or {}).get("voice")
+    if voice is not None and has_spoken and voice != spoken:
         return Refusal("cannot_update_voice")
     return None
+
+
+def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
+    """Why the ``response`` of a `response.create` is refused, None when it is not."""
+    for key in params.__struct_fields__:
+        if key in _BETA_KEYS and getattr(params, key) is not UNSET:
+            return Refusal("unknown_parameter", {"param": f"response.{key}"})
+    if params.conversation and params.conversation not in CONVERSATION_MODES:
+        return Refusal(
+            "invalid_value",
+            {
+                "value": params.conversation[:64],
+                "supported": _listed(CONVERSATION_MODES),
+                "param": "response.conversation",
+            },
+        )
+    return _problem_with_modalities(params.output_modalities, "response.output_modalities")
+
+
+def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
+    if wanted is None or wanted is UNSET or wanted in _MODALITIES:
+        return None
+    return Refusal("invalid_modalities", {"value": wanted, "supported": "['text'] and ['audio']", "param": param})
 
 
 def _problem_with_audio(audio: Json) -> Refusal | None:
@@ -131,6 +191,10 @@ def _problem_with_audio(audio: Json) -> Refusal | None:
                     "param": f"session.audio.{side}.format.type",
                 },
             )
+        rate = None if named is None else named.get("rate")
+        if rate is not None and rate < 1:
+            param = f"session.audio.{side}.format.rate"
+            return Refusal("invalid_value", {"value": rate, "supported": "integers of 1 and more", "param": param})
     detection = (audio.get("input") or {}).get("turn_detection")
     if detection is not None and detection.get("type", "server_vad") not in _VAD_TYPES:
         return Refusal(
@@ -146,11 +210,6 @@ def _problem_with_audio(audio: Json) -> Refusal | None:
 
 def _listed(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
-
-
-def _unknown_key(cls: type[Struct], data: Json) -> str | None:
-    known = {*cls.__struct_fields__, "type"}
-    return next((key for key in data if key not in known), None)
 
 
 def modalities_of(settings: Json, params: m.ResponseCreateParams | None) -> str:

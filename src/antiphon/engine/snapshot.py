@@ -17,7 +17,15 @@ from antiphon.engine.acknowledgements import AcknowledgementsState
 from antiphon.engine.actions import Closed
 from antiphon.engine.arbiter import ArbiterState
 from antiphon.engine.audio import AudioFormat, InputAudioLedger, InputAudioState
-from antiphon.engine.codec import client_decoder, encode_text, session_from_builtins, to_builtins
+from antiphon.engine.codec import (
+    Repaired,
+    client_decoder,
+    convert_client_event,
+    encode_text,
+    session_from_builtins,
+    to_builtins,
+)
+from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
@@ -27,7 +35,7 @@ from antiphon.engine.serving import Output, OutputItemState, ServerState
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST
-from antiphon.messages import ClientEvent, RateLimit, ResponseCreateParams, TurnDetection
+from antiphon.messages import ClientEvent, RateLimit, ResponseCreate, ResponseCreateParams, TurnDetection
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -71,6 +79,11 @@ class GapEntry(Struct, frozen=True):
     event: str | None
     forced: bool
     audio: bytes | None
+
+    def __repr__(self) -> str:
+        event = None if self.event is None else f"<{len(self.event)} characters>"
+        audio = None if self.audio is None else f"<{len(self.audio)} bytes>"
+        return f"GapEntry(event={event}, forced={self.forced}, audio={audio})"
 
 
 class ClientState(Struct, frozen=True):
@@ -127,12 +140,21 @@ class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
             raise SnapshotError(f"not a snapshot: {error}") from None
 
 
-def checked(snapshot: Snapshot) -> None:
-    """Raise `SnapshotError` for a snapshot that this build cannot restore."""
+def checked(snapshot: Snapshot, role: Role | None) -> Role:
+    """The role of ``snapshot``, which must be ``role`` when that is given.
+
+    Raises `SnapshotError` for a snapshot that this build cannot restore.
+    """
     if snapshot.version != VERSION:
         raise SnapshotError(f"snapshot version {snapshot.version}, this build restores {VERSION}")
     if snapshot.tables != DIGEST:
         raise SnapshotError("the snapshot was taken with other tables (spec/ has changed since)")
+    taken = next((each for each in Role if each.value == snapshot.role), None)
+    if taken is None:
+        raise SnapshotError("the snapshot is of neither role")
+    if role is not None and taken is not role:
+        raise SnapshotError(f"the snapshot is of a {taken.value}, not of a {role.value}")
+    return taken
 
 
 def take_common(session: Session, now: Instant) -> CommonState:
@@ -246,7 +268,9 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
 
 
 def _command(text: str) -> ClientEvent:
-    event = client_decoder(_ANY_DEPTH)(text)
+    event: object = client_decoder(_ANY_DEPTH)(text)
+    if isinstance(event, Repaired):
+        event = event.event  # an item of an unknown type is right all the same
     if not isinstance(event, ClientEvent):
         raise SnapshotError("a waiting command of the snapshot is no client event")
     return event
@@ -313,7 +337,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         if record.is_open:
             outputs[record.id] = {}
     session.finished_responses.extend(state.finished_responses)
-    params.update({key: msgspec.convert(each, ResponseCreateParams) for key, each in state.params.items()})
+    params.update({key: _params(each) for key, each in state.params.items()})
     for item in state.outputs:
         record = session.responses[item.response_id]
         output = Output(item.id, item.index, item.kind, record)
@@ -330,3 +354,12 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_item_id = state.speech_item_id
     session.speech_cleared = state.speech_cleared
     session.calls = dict.fromkeys(state.calls)
+
+
+def _params(data: dict[str, object]) -> ResponseCreateParams:
+    event: object = convert_client_event({"type": "response.create", "response": data})
+    if isinstance(event, Repaired):
+        event = event.event  # items and tools of unknown types are right all the same
+    if not isinstance(event, ResponseCreate) or not event.response:
+        raise SnapshotError("the parameters of a response are none")
+    return event.response

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "654263488b4de7070351b98ab69fd6e3835874dbf6d001b2b478b2d149b1ec4e"
+DIGEST: Final = "21c6c55b35842a9cff426537a8bbdfdb51724e7f2bf64fa80e05fe282f21312d"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1417,7 +1417,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("dialing",),
                 dest="backoff",
                 guard="may_dial_again",
-                effect="back_off",
+                effect="abandon_dial",
                 rule="R-L3",
                 report=False,
                 role=None,

@@ -1,4 +1,4 @@
-"""A server that says one long text to one client: ``send.py EVENTS PAUSE_MS``. Its port is the first line of its output.
+"""A server that says one long text to one client: ``send.py EVENTS PAUSE_MS``. The first line it prints is its port.
 
 With a pause of 0 the frames are made before and written as fast as the socket takes them; with another, one delta each
 pause. Only the receiving side is measured, so this side knows nothing but frames.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from websockets.http11 import Request
@@ -69,7 +70,5 @@ def _shake_hands(client: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(OSError):  # the client may go as it pleases
         main(int(sys.argv[1]), int(sys.argv[2]))
-    except OSError:
-        pass  # the client went as it pleased

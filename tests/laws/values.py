@@ -1,0 +1,184 @@
+"""The nouns of the laws: an act of a script, a line of a trace, a setup, a source of entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from random import Random
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct, structs
+
+import antiphon
+from antiphon import (
+    ArbiterPolicy,
+    Connection,
+    ConnectionConfig,
+    Durations,
+    Endpoint,
+    Limits,
+    LocalProtocolError,
+    Role,
+    Session,
+    SessionConfig,
+    inputs,
+)
+
+Side: TypeAlias = Literal["client", "server"]
+Engine: TypeAlias = Session | Connection
+Stepper: TypeAlias = Literal["compiled", "transitions"]
+
+SIDES: Final[tuple[Side, Side]] = ("client", "server")
+MS: Final = 1_000_000
+SECOND: Final = 1000 * MS
+EPOCH: Final = 5 * SECOND
+"""Where the virtual clock begins: anywhere but at zero."""
+
+SECRET: Final = "sk-law-0123456789"
+
+
+class Entropy:
+    """Seeded bytes. Counts what was drawn, and can be forked for a second run from the same place."""
+
+    def __init__(self, seed: int | str) -> None:
+        self._random = Random(seed)
+        self.drawn = 0
+
+    def __call__(self, count: int) -> bytes:
+        self.drawn += count
+        return self._random.randbytes(count)
+
+    def fork(self) -> Entropy:
+        """Another source that gives the same bytes from here on."""
+        other = Entropy(0)
+        other._random.setstate(self._random.getstate())
+        other.drawn = self.drawn
+        return other
+
+
+class Act(NamedTuple):
+    """One thing that somebody does: `World.do_VERB` says what ``a`` and ``b`` choose."""
+
+    verb: str
+    a: int = 0
+    b: int = 0
+    payload: Any = None
+
+
+class Refused(NamedTuple):
+    """A `LocalProtocolError`, as a value."""
+
+    rule: str
+    code: str | None
+    text: str
+
+
+Outcome: TypeAlias = "antiphon.Actions | Refused"
+
+
+class Line(NamedTuple):
+    """One line of a trace: at ``now`` (ns) the engine was given ``input``, and this came of it."""
+
+    now: int
+    input: inputs.Input
+    outcome: Outcome
+
+    @property
+    def actions(self) -> antiphon.Actions:
+        """What the engine did; nothing when it refused."""
+        return () if isinstance(self.outcome, Refused) else self.outcome
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """Everything about a world but its script. Times are ns, ``session`` is what the server's sessions begin with."""
+
+    level: Literal["message", "bytes"] = "message"
+    stepper: Stepper = "compiled"
+    seed: int = 0
+    named: bool = True
+    """Whether a message-level client is given entropy; without it numbers its ids."""
+    dialled: bool = True
+    """Whether the client dials by itself (`start`); else somebody else opens the socket."""
+    failed_dials: int = 0
+    dials: int = 1
+    early: int = 0
+    """So many acts come before anybody dials."""
+    on_active: Literal["queue", "refuse", "send"] = "queue"
+    merge: bool = True
+    tag: bool = True
+    on_speech: Literal["session", "cut", "ignore"] = "session"
+    unheard: Literal["truncate", "delete"] = "truncate"
+    decode_audio: bool = True
+    strict: bool = False
+    retain: bool = False
+    limits: Limits = Limits()
+    timers: Durations = Durations()
+    session: dict[str, Any] = {}
+
+    def config(self, side: Side) -> SessionConfig:
+        """What the engine of one side is told."""
+        if side == "server":
+            return SessionConfig(
+                stepper=self.stepper,
+                limits=self.limits,
+                timers=self.timers,
+                strict=self.strict,
+                retain_input_audio=self.retain,
+                session=self.session,
+            )
+        return SessionConfig(
+            stepper=self.stepper,
+            limits=self.limits,
+            timers=self.timers,
+            strict=self.strict,
+            decode_audio=self.decode_audio,
+            on_speech=self.on_speech,
+            unheard=self.unheard,
+            dials=self.dials,
+            arbiter=ArbiterPolicy(
+                on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag
+            ),
+        )
+
+    def entropy(self, side: Side) -> Entropy:
+        """The source of one side; the same for every run of this setup."""
+        return Entropy(f"{self.seed}/{side}")
+
+    def engine(self, side: Side, entropy: Entropy, now: int = EPOCH) -> Engine:
+        """A fresh engine."""
+        config = self.config(side)
+        if self.level == "bytes":
+            endpoint = Endpoint.custom("ws://example.org/v1/realtime?model=law", api_key=SECRET)
+            return Connection(
+                Role(side), ConnectionConfig(endpoint=endpoint, session=config), now=now, entropy=entropy
+            )
+        source = entropy if self.named or side == "server" else None
+        return Session(Role(side), config, now=now, entropy=source)
+
+
+def session_of(engine: Engine) -> Session:
+    """The session inside an engine of either level."""
+    return engine.session if isinstance(engine, Connection) else engine
+
+
+def attempt(engine: Engine, input: inputs.Input, now: int) -> Outcome:
+    """One input, and what came of it; any error but a refusal is the engine's failure and passes."""
+    try:
+        return engine.handle(input, now)
+    except LocalProtocolError as error:
+        return Refused(error.rule, error.code, str(error))
+
+
+def replay(engine: Engine, lines: Iterable[Line]) -> list[Line]:
+    """The inputs of a trace, given to another engine."""
+    return [line._replace(outcome=attempt(engine, line.input, line.now)) for line in lines]
+
+
+def script_of(seed: int, length: int, verbs: Sequence[str]) -> list[Act]:
+    """A script drawn without Hypothesis: for tests that need many, or the same one again."""
+    chance = Random(seed)
+    return [Act(chance.choice(verbs), chance.randrange(12), chance.randrange(12)) for _ in range(length)]
+
+
+def with_stepper(setup: Setup, stepper: Stepper) -> Setup:
+    """The same setup, stepped the other way."""
+    return structs.replace(setup, stepper=stepper)

@@ -1,0 +1,562 @@
+"""`antiphon.engine.arbiter`: every `response.create` comes to exactly one outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antiphon import ArbiterPolicy, Dropped, Durations, Finished, Limits, Merged, Rejected, RequestSettled, TimedOut
+from antiphon import messages as m
+from unit.engine_helpers import MS, Talk, call, message, of, outcomes, rules, sent, sent_types
+
+TAG = "antiphon_request"
+
+
+def talk_with(**policy: Any) -> Talk:
+    return Talk(arbiter=ArbiterPolicy(**policy))
+
+
+def busy(talk: Talk) -> Talk:
+    """A response in progress that voice detection began."""
+    talk.created("r0")
+    return talk
+
+
+def metadata(actions: Any) -> dict[str, str] | None:
+    (event,) = sent(actions)
+    found: dict[str, str] | None = event.get("response", {}).get("metadata")
+    return found
+
+
+# -- a free place ------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_goes_out_at_once_while_nothing_is_in_progress() -> None:
+    actions = Talk().ask("a")
+    assert sent_types(actions) == ["response.create"]
+    assert outcomes(actions) == {}
+
+
+def test_a_request_finishes_with_the_status_of_its_response() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.created("r1", request="a")) == {}
+    details = {"type": "incomplete", "reason": "max_output_tokens"}
+    actions = talk.done("r1", "incomplete", status_details=details)
+    assert outcomes(actions) == {"a": Finished("r1", "incomplete", "max_output_tokens")}
+
+
+def test_a_response_that_names_no_reason_and_no_status_is_finished_as_completed() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    actions = talk.hear("response.done", response={"id": "r1", "status_details": {"type": "x"}})
+    assert outcomes(actions) == {"a": Finished("r1", "completed", None)}
+
+
+def test_a_request_ends_although_the_body_of_its_done_could_not_be_read() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    actions = talk.hear("response.done", response={"id": "r1", "status": 7, "output": 8})
+    assert list(outcomes(actions)) == ["a"]
+    actions = talk.hear("response.done", response=[])
+    assert outcomes(actions) == {}
+
+
+def test_a_response_id_that_cannot_be_read_ends_the_response_in_progress_as_failed() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    assert outcomes(talk.hear("response.done", response=[])) == {"a": Finished("r1", "failed", None)}
+
+
+# -- the queue ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_waits_while_a_response_is_in_progress_and_goes_when_that_is_done() -> None:
+    talk = busy(Talk())
+    assert talk.ask("a") == ()
+    assert sent_types(talk.done("r0")) == ["response.create"]
+
+
+def test_a_request_waits_for_another_that_is_on_its_way() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.ask("a")
+    assert talk.ask("b") == ()
+    talk.created("r1", request="a")
+    assert [event["event_id"] for event in sent(talk.done("r1"))] == ["b"]
+
+
+def test_requests_go_out_in_the_order_in_which_they_were_made_one_a_response() -> None:
+    talk = busy(talk_with(merge_tool_outputs=False))
+    for name in ("a", "b", "c"):
+        talk.ask(name)
+    order = []
+    actions = talk.done("r0")
+    for number in range(3):
+        (event,) = sent(actions)
+        order.append(event["event_id"])
+        talk.created(f"r{number + 1}", request=event["event_id"])
+        actions = talk.done(f"r{number + 1}")
+    assert order == ["a", "b", "c"]
+
+
+def test_a_request_out_of_band_never_waits_and_holds_nobody_up() -> None:
+    talk = busy(Talk())
+    assert sent_types(talk.ask("a", conversation="none")) == ["response.create"]
+    assert sent_types(talk.done("r0")) == []
+    assert sent_types(talk.ask("b")) == ["response.create"]
+
+
+def test_a_request_that_would_overtake_the_queue_stands_behind_it() -> None:
+    talk = busy(Talk())
+    talk.ask("a", instructions="first")
+    assert talk.ask("b", instructions="second") == ()
+    assert [event["event_id"] for event in sent(talk.done("r0"))] == ["a"]
+
+
+def test_the_queue_is_bounded_and_refuses_the_next() -> None:
+    talk = busy(Talk(limits=Limits(queued_requests=1)))
+    talk.ask("a", instructions="first")
+    error = talk.refused(m.ResponseCreate(response=m.ResponseCreateParams(instructions="second")))
+    assert (error.rule, error.code, error.overridable) == ("R-N2", None, False)
+
+
+def test_requests_that_are_on_their_way_and_running_are_bounded_too() -> None:
+    talk = Talk(limits=Limits(open_responses=2))
+    talk.ask("a", conversation="none")
+    talk.created("r1", request="a", conversation_id=None)
+    talk.ask("b", conversation="none")
+    assert talk.refused(m.ResponseCreate(response=m.ResponseCreateParams(conversation="none"))).rule == "R-N2"
+
+
+# -- the other policies ------------------------------------------------------------------------------------------------
+
+
+def test_refuse_raises_what_the_server_would_answer() -> None:
+    talk = busy(talk_with(on_active="refuse"))
+    error = talk.refused(m.ResponseCreate())
+    assert (error.rule, error.code) == ("R-Q1", "conversation_already_has_active_response")
+    assert error.overridable
+
+
+def test_refuse_refuses_behind_a_request_that_has_no_answer_yet() -> None:
+    talk = talk_with(on_active="refuse")
+    talk.ask("a")
+    assert talk.refused(m.ResponseCreate()).rule == "R-Q1"
+
+
+def test_refuse_lets_out_of_band_requests_pass() -> None:
+    talk = busy(talk_with(on_active="refuse"))
+    assert sent_types(talk.ask("a", conversation="none")) == ["response.create"]
+
+
+def test_refuse_lets_a_request_pass_while_nothing_is_in_progress() -> None:
+    assert sent_types(talk_with(on_active="refuse").ask("a")) == ["response.create"]
+
+
+@pytest.mark.parametrize("policy", ["refuse", "queue"])
+def test_an_override_sends_at_once_under_every_policy(policy: str) -> None:
+    talk = busy(talk_with(on_active=policy))
+    assert sent_types(talk.ask("a", override={"R-Q1"})) == ["response.create"]
+
+
+def test_send_leaves_the_decision_to_the_server() -> None:
+    talk = busy(talk_with(on_active="send"))
+    assert sent_types(talk.ask("a")) == ["response.create"]
+    actions = talk.error("conversation_already_has_active_response", "a")
+    assert isinstance(outcomes(actions)["a"], Rejected)
+
+
+# -- merging -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_request_behind_a_plain_one_in_the_queue_is_the_same_wish() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    assert outcomes(talk.ask("b")) == {"b": Merged("a")}
+
+
+def test_a_request_with_wishes_of_its_own_is_not_merged() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    assert talk.ask("b", instructions="Answer in French.") == ()
+    assert talk.ask("c") == ()
+
+
+def test_a_null_response_is_as_plain_as_an_absent_one() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    actions = talk.say(m.ResponseCreate(event_id="b", response=None))
+    assert outcomes(actions) == {"b": Merged("a")}
+
+
+def test_nothing_is_merged_against_the_policy() -> None:
+    talk = busy(talk_with(merge_tool_outputs=False))
+    talk.ask("a")
+    assert talk.ask("b") == ()
+
+
+def test_an_override_is_not_merged() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    assert sent_types(talk.ask("b", override={"R-Q1"})) == ["response.create"]
+
+
+# -- outputs of functions ----------------------------------------------------------------------------------------------
+
+
+def test_a_request_after_one_of_two_outputs_waits_for_the_other() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    assert talk.ask("a") == ()
+    assert sent_types(talk.outputs("c2")) == ["conversation.item.create", "response.create"]
+
+
+def test_one_request_an_output_becomes_one_request() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2", "c3")
+    talk.outputs("c1")
+    assert talk.ask("a") == ()
+    talk.outputs("c2")
+    assert outcomes(talk.ask("b")) == {"b": Merged("a")}
+    assert [event["type"] for event in sent(talk.outputs("c3"))] == ["conversation.item.create", "response.create"]
+    assert outcomes(talk.ask("c")) == {"c": Merged("a")}
+
+
+def test_a_request_after_the_last_output_stands_for_one_that_runs_already() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.created("r2", request="a")
+    assert outcomes(talk.ask("b")) == {"b": Merged("a")}
+
+
+def test_a_request_after_a_new_output_is_not_the_wish_that_went_out_before_it() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.created("r2", request="a")
+    talk.calls("r2", "c2")
+    talk.outputs("c2")
+    assert sent_types(talk.ask("b")) == ["response.create"]
+
+
+def test_a_plain_request_that_follows_no_output_is_not_taken_for_the_one_that_runs() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.created("r2", request="a")
+    talk.say(message("m1"))
+    assert talk.ask("b") == ()
+    assert [event["event_id"] for event in sent(talk.done("r2"))] == ["b"]
+
+
+def test_a_request_that_runs_but_followed_no_output_stands_for_nobody() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    talk.generates("r1", {**call("c1"), "arguments": ""})
+    talk.finishes("r1", call("c1"))
+    talk.outputs("c1")
+    assert talk.ask("b") == ()
+
+
+def test_an_output_that_is_sent_before_the_response_is_done_is_not_owed_after_it() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", {**call("c1"), "arguments": ""})
+    talk.finishes("r1", call("c1"))
+    talk.outputs("c1")
+    talk.ask("a")
+    assert sent_types(talk.done("r1", output=[{**call("c1"), "status": "completed"}])) == ["response.create"]
+
+
+def test_a_request_that_follows_a_message_does_not_wait_for_outputs() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.say(message("m1"))
+    assert sent_types(talk.ask("a")) == ["response.create"]
+
+
+def test_outputs_are_not_waited_for_against_the_policy() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    assert sent_types(talk.ask("a")) == ["response.create"]
+
+
+def test_a_call_that_was_not_completed_owes_nothing() -> None:
+    talk = Talk()
+    talk.created("r1")
+    output = [{**call("c1"), "status": "completed"}, {**call("c2"), "status": "incomplete"}]
+    talk.done("r1", "cancelled", output=output)
+    talk.say(m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id="c1", output="1")), override={"R-C12"})
+    assert sent_types(talk.ask("a")) == ["response.create"]
+
+
+def test_of_the_owed_outputs_only_the_newest_are_remembered() -> None:
+    talk = Talk(limits=Limits(response_parts=2))
+    talk.calls("r1", "c1", "c2", "c3")
+    assert list(talk.client.arbiter.owed) == ["c2", "c3"]
+
+
+# -- whose response is it ----------------------------------------------------------------------------------------------
+
+
+def test_the_event_id_travels_in_the_metadata() -> None:
+    assert metadata(Talk().ask("a")) == {TAG: "a"}
+
+
+def test_the_metadata_of_the_application_travels_beside_it() -> None:
+    assert metadata(Talk().ask("a", metadata={"topic": "weather"})) == {"topic": "weather", TAG: "a"}
+
+
+def test_no_seventeenth_pair_of_metadata_is_made() -> None:
+    full = {f"key{number}": "v" for number in range(16)}
+    assert metadata(Talk().ask("a", metadata=full)) == full
+    almost = dict(list(full.items())[:15])
+    assert metadata(Talk().ask("a", metadata=almost)) == {**almost, TAG: "a"}
+
+
+def test_a_tag_of_the_application_is_left_alone() -> None:
+    assert metadata(Talk().ask("a", metadata={TAG: "mine"})) == {TAG: "mine"}
+
+
+def test_nothing_is_added_against_the_policy() -> None:
+    (event,) = sent(talk_with(tag_requests=False).ask("a"))
+    assert event == {"type": "response.create", "event_id": "a"}
+
+
+def test_a_response_without_our_tag_is_not_ours() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r0", metadata=None)
+    assert talk.client.responses["r0"].event_id is None
+    assert outcomes(talk.done("r0", metadata=None)) == {}
+
+
+def test_a_response_with_the_tag_of_another_request_is_that_request_s() -> None:
+    talk = talk_with(on_active="send")
+    talk.ask("a")
+    talk.ask("b")
+    talk.created("r1", request="b")
+    assert talk.client.responses["r1"].event_id == "b"
+
+
+def test_without_an_echo_the_oldest_request_of_the_kind_is_answered() -> None:
+    talk = Talk()
+    talk.ask("a", conversation="none")
+    talk.ask("b")
+    talk.created("r1")
+    talk.created("r2", conversation_id=None)
+    assert [talk.client.responses[id].event_id for id in ("r1", "r2")] == ["b", "a"]
+
+
+def test_requests_with_one_tag_of_the_application_are_answered_in_order() -> None:
+    talk = talk_with(on_active="send")
+    talk.ask("a", metadata={TAG: "mine"})
+    talk.ask("b", metadata={TAG: "mine"})
+    talk.created("r1", metadata={TAG: "mine"})
+    talk.created("r2", metadata={TAG: "mine"})
+    assert [talk.client.responses[id].event_id for id in ("r1", "r2")] == ["a", "b"]
+
+
+def test_empty_metadata_is_an_echo_of_none() -> None:
+    talk = talk_with(tag_requests=False)
+    talk.ask("a")
+    talk.created("r1", metadata={})
+    assert talk.client.responses["r1"].event_id == "a"
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_settles_the_request_that_it_names() -> None:
+    talk = talk_with(on_active="send")
+    talk.ask("a")
+    talk.ask("b")
+    actions = talk.error("server_error", "b")
+    assert list(outcomes(actions)) == ["b"]
+    outcome = outcomes(actions)["b"]
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.code == "server_error"
+
+
+def test_an_error_without_an_id_settles_the_oldest_request_that_its_code_fits() -> None:
+    talk = talk_with(on_active="send")
+    talk.ask("a")
+    talk.ask("b")
+    assert list(outcomes(talk.error("conversation_already_has_active_response"))) == ["a"]
+    assert list(outcomes(talk.error("conversation_already_has_active_response"))) == ["b"]
+
+
+def test_an_error_without_an_id_about_something_else_settles_no_request() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.error("rate_limit_exceeded")) == {}
+
+
+def test_an_error_that_names_another_command_settles_no_request() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.error("conversation_already_has_active_response", "other")) == {}
+
+
+def test_an_error_frees_the_place_for_the_next() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.ask("a")
+    talk.ask("b")
+    assert [event["event_id"] for event in sent(talk.error("server_error", "a"))] == ["b"]
+
+
+def test_a_rejected_request_no_longer_times_out() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error("server_error", "a")
+    assert talk.client.deadline is None
+
+
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_without_an_answer_times_out() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.tick()) == {"a": TimedOut()}
+    assert talk.now == Durations().request
+    assert talk.client.deadline is None
+
+
+def test_a_request_that_times_out_frees_the_place() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.ask("a")
+    talk.now = 5 * MS
+    talk.ask("b")
+    actions = talk.tick()
+    assert [event["event_id"] for event in sent(actions)] == ["b"]
+    assert talk.client.deadline == 2 * Durations().request
+
+
+def test_each_request_has_a_deadline_of_its_own() -> None:
+    talk = Talk()
+    talk.ask("a", conversation="none")
+    talk.now = 5 * MS
+    talk.ask("b", conversation="none")
+    assert list(outcomes(talk.tick())) == ["a"]
+    assert talk.client.deadline == 5 * MS + Durations().request
+
+
+def test_a_request_that_was_answered_in_time_has_no_deadline_any_more() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    assert talk.client.deadline is None
+
+
+def test_a_request_that_waits_has_no_deadline_yet() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    assert talk.client.deadline is None
+
+
+def test_a_response_that_comes_after_the_deadline_is_nobody_s() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.tick()
+    talk.created("r1", request="a")
+    assert talk.client.responses["r1"].event_id is None
+    assert outcomes(talk.done("r1")) == {}
+
+
+# -- withdrawal and loss -----------------------------------------------------------------------------------------------
+
+
+def test_interrupt_withdraws_what_waits() -> None:
+    talk = busy(talk_with(merge_tool_outputs=False))
+    talk.ask("a")
+    talk.ask("b")
+    assert outcomes(talk.client.interrupt(0)) == {"a": Dropped("cancelled"), "b": Dropped("cancelled")}
+    assert sent_types(talk.done("r0", "cancelled")) == []
+
+
+def test_interrupt_leaves_what_is_on_its_way() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.client.interrupt(0)) == {}
+
+
+def full(talk: Talk) -> Talk:
+    """One request running, one sent, one waiting."""
+    talk.ask("running")
+    talk.created("r1", request="running")
+    talk.ask("sent", conversation="none")
+    talk.ask("waiting", instructions="later")
+    return talk
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_every_request_is_dropped_with_the_socket_in_the_order_of_their_progress(ours: bool) -> None:
+    talk = full(Talk())
+    if ours:
+        talk.client.close(0)
+    settled = of(talk.lose_socket(), RequestSettled)
+    reason: Any = "closed" if ours else "disconnected"
+    assert settled == [RequestSettled(name, Dropped(reason)) for name in ("running", "sent", "waiting")]
+
+
+def test_a_second_end_settles_nothing_again() -> None:
+    talk = full(Talk())
+    talk.lose_socket()
+    assert talk.lose_socket() == ()
+
+
+# -- order of answers --------------------------------------------------------------------------------------------------
+
+
+def test_a_tagged_response_shows_that_an_item_before_it_was_never_answered() -> None:
+    talk = Talk()
+    talk.say(message("m1"))
+    talk.ask("a")
+    assert rules(talk.created("r1", request="a")) == ["R-A1"]
+
+
+def test_a_response_matched_by_order_alone_shows_nothing() -> None:
+    talk = Talk()
+    talk.say(message("m1"))
+    talk.ask("a")
+    assert rules(talk.created("r1")) == []
+
+
+# -- by way of a snapshot ----------------------------------------------------------------------------------------------
+
+
+def test_requests_in_every_state_come_back_from_a_snapshot() -> None:
+    talk = full(Talk()).restored()
+    assert outcomes(talk.done("r1")) == {"running": Finished("r1", "completed", None)}
+    assert talk.client.deadline == Durations().request
+    assert list(outcomes(talk.tick())) == ["sent", "waiting"]
+
+
+def test_owed_outputs_come_back_from_a_snapshot() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    talk = talk.restored()
+    assert talk.ask("a") == ()
+    assert sent_types(talk.outputs("c2")) == ["conversation.item.create", "response.create"]
+
+
+def test_a_plain_request_is_still_plain_after_a_snapshot_although_its_text_carries_a_tag() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk = talk.restored()
+    assert outcomes(talk.ask("b")) == {"b": Merged("a")}
