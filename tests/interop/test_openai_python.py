@@ -1,15 +1,17 @@
-"""The released `openai` package, unchanged, in conversation with antiphon_server over loopback."""
+"""The released `openai` package, unchanged, in conversation over loopback: `antiphon serve` in its own process."""
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Coroutine
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import antiphon_server
 from antiphon_audio import read_wav
 
 openai = pytest.importorskip("openai", reason="the openai package is not installed")
@@ -19,33 +21,43 @@ LIMIT = 20.0
 SPEECH = Path(__file__).parents[2] / "adapters/antiphon_cli/assets"
 KEY = "sk-test"
 
-SCRIPT = antiphon_server.parse_script(
-    """
-    [[reply]]
-    when = "weather"
-    call = [{ name = "get_weather", arguments = { city = "Paris" } }]
-    [[reply]]
-    after = "get_weather"
-    say = "It is {output}."
-    [[reply]]
-    when = "^$"
-    say = "I heard you."
-    [[reply]]
-    say = "You said: {user}"
-    """
-)
+SCRIPT = """
+[[reply]]
+when = "weather"
+call = [{ name = "get_weather", arguments = { city = "Paris" } }]
+[[reply]]
+after = "get_weather"
+say = "It is {output}."
+[[reply]]
+when = "^$"
+say = "I heard you."
+[[reply]]
+say = "You said: {user}"
+"""
+
+
+@pytest.fixture(scope="module")
+def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `antiphon serve` listens, in a process of its own, as a user would start it."""
+    script = tmp_path_factory.mktemp("serve") / "replies.toml"
+    script.write_text(SCRIPT, encoding="utf-8")
+    command = [sys.executable, "-m", "antiphon_cli", "serve", "--port", "0", "--brain", f"script:{script}", "--api-key", KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        yield first.removeprefix("listening on ").strip().removesuffix("/realtime")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 0
 
 
 @asynccontextmanager
-async def conversation() -> AsyncIterator[Any]:
+async def conversation(base_url: str, key: str = KEY) -> AsyncIterator[Any]:
     """openai's connection to our server."""
-    async with await antiphon_server.serve(SCRIPT, api_key=KEY) as server:
-        base_url = server.url.removesuffix("/realtime")
-        async with (
-            openai.AsyncOpenAI(api_key=KEY, websocket_base_url=base_url) as client,
-            client.realtime.connect(model="gpt-realtime") as connection,
-        ):
-            yield connection
+    async with (
+        openai.AsyncOpenAI(api_key=key, websocket_base_url=base_url) as client,
+        client.realtime.connect(model="gpt-realtime") as connection,
+    ):
+        yield connection
 
 
 def run(body: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -76,9 +88,9 @@ async def until_done(connection: Any) -> tuple[Any, dict[str, list[Any]]]:
     raise AssertionError(f"the connection ended; seen: {list(events)}")
 
 
-def test_text_turn() -> None:
+def test_text_turn(base_url: str) -> None:
     async def body() -> None:
-        async with conversation() as connection:
+        async with conversation(base_url) as connection:
             await connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
             await ask(connection, "good morning")
             response, events = await until_done(connection)
@@ -91,9 +103,9 @@ def test_text_turn() -> None:
     run(body)
 
 
-def test_audio_turn_with_server_vad() -> None:
+def test_audio_turn_with_server_vad(base_url: str) -> None:
     async def body() -> None:
-        async with conversation() as connection:
+        async with conversation(base_url) as connection:
             pcm = read_wav(SPEECH / "question.wav").pcm + bytes(48_000)
             for start in range(0, len(pcm), 1920):
                 audio = base64.b64encode(pcm[start : start + 1920]).decode()
@@ -112,9 +124,9 @@ def test_audio_turn_with_server_vad() -> None:
     run(body)
 
 
-def test_function_call_turn() -> None:
+def test_function_call_turn(base_url: str) -> None:
     async def body() -> None:
-        async with conversation() as connection:
+        async with conversation(base_url) as connection:
             tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}
             session = {"type": "realtime", "output_modalities": ["text"], "tools": [tool]}
             await connection.session.update(session=session)
@@ -132,19 +144,18 @@ def test_function_call_turn() -> None:
     run(body)
 
 
-def test_refused_key_is_what_openai_expects() -> None:
+def test_refused_key_is_what_openai_expects(base_url: str) -> None:
     async def body() -> None:
-        async with await antiphon_server.serve(SCRIPT, api_key=KEY) as server:
-            client = openai.AsyncOpenAI(api_key="sk-wrong", websocket_base_url=server.url.removesuffix("/realtime"))
-            with pytest.raises(Exception, match="401"):
-                await client.realtime.connect(model="gpt-realtime").enter()
+        with pytest.raises(Exception, match="401"):
+            async with conversation(base_url, key="sk-wrong"):
+                pass
 
     run(body)
 
 
-def test_an_error_reaches_the_client_as_an_event() -> None:
+def test_an_error_reaches_the_client_as_an_event(base_url: str) -> None:
     async def body() -> None:
-        async with conversation() as connection:
+        async with conversation(base_url) as connection:
             await connection.conversation.item.delete(item_id="nobody", event_id="mine")
             async for event in connection:
                 if event.type == "error":

@@ -133,7 +133,7 @@ def test_the_doors_are_shut() -> None:
 
 _AUDITED = """
 import sys
-from laws.values import Setup
+from laws.values import Setup, script_of
 from laws.world import World
 from laws.strategies import BROKEN
 from laws.test_l05_determinism import fingerprint

@@ -1,4 +1,4 @@
-"""The session's door: roles, time, refusals, reports, and the same methods as data. What events mean is tested elsewhere."""
+"""The door of a session: roles, time, refusals, reports, and its methods as data. What events mean is tested elsewhere."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from antiphon import (
     Session,
     SessionConfig,
     SnapshotError,
-    Timer,
     TimedOut,
+    Timer,
     TranscriptDelta,
     TransmitMessage,
     inputs,

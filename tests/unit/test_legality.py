@@ -1,0 +1,426 @@
+"""`antiphon.engine.legality`: what a client can know to be refused before it is sent.
+
+Every refusal names the rule, the code and the parameter that the server would name, changes nothing, and can be
+overridden for one call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antiphon import Limits, LocalProtocolError
+from antiphon import messages as m
+from unit.engine_helpers import Talk, at, message, said, sent, sent_types, spoken
+
+
+def refusal(talk: Talk, event: m.ClientEvent) -> tuple[str, str | None, str | None]:
+    """Rule, code and parameter of a refusal that can be overridden: with its rule named, the event goes out."""
+    error = talk.refused(event)
+    assert error.overridable
+    assert error.rule in str(error)
+    assert talk.refused(event, override={"R-Z9"}).rule == error.rule
+    assert sent_types(talk.restored().say(event, override={error.rule})) == [event.type]
+    return error.rule, error.code, error.param
+
+
+def accepted(talk: Talk, event: m.ClientEvent) -> bool:
+    """Whether the event goes out as it is."""
+    return sent_types(talk.say(event)) == [event.type]
+
+
+def voiced(name: str) -> dict[str, Any]:
+    return {"audio": {"output": {"voice": name}}}
+
+
+def update(voice: str | m.VoiceReference | None = None) -> m.SessionUpdate:
+    if voice is None:
+        return m.SessionUpdate(session=m.RealtimeSession(instructions="Be brief."))
+    return m.SessionUpdate(session=m.RealtimeSession(audio=m.AudioConfig(output=m.AudioOutput(voice=voice))))
+
+
+# -- every command -----------------------------------------------------------------------------------------------------
+
+
+def test_an_event_id_may_have_512_characters() -> None:
+    talk = Talk()
+    assert sent(talk.say(m.InputAudioBufferClear(event_id="e" * 512)))[0]["event_id"] == "e" * 512
+    error = talk.refused(m.InputAudioBufferClear(event_id="e" * 513), override={"R-E1"})
+    assert (error.rule, error.overridable) == ("R-E1", False)
+
+
+def test_a_null_event_id_is_replaced() -> None:
+    (event,) = sent(Talk().say(m.InputAudioBufferClear(event_id=None)))
+    assert event["event_id"] == "event_1"
+
+
+def test_of_several_broken_rules_the_first_that_is_not_overridden_is_named() -> None:
+    talk = Talk()
+    event = m.ConversationItemCreate(item=message("bad id").item, previous_item_id="nowhere")
+    assert talk.refused(event).rule == "R-C11"
+    assert talk.refused(event, override={"R-C11"}).rule == "R-C4"
+    assert sent_types(talk.say(event, override={"R-C11", "R-C4"})) == ["conversation.item.create"]
+
+
+# -- session.update ----------------------------------------------------------------------------------------------------
+
+
+def test_the_kind_of_session_does_not_change() -> None:
+    event = m.SessionUpdate(session=m.TranscriptionSession())
+    assert refusal(Talk(), event) == ("R-S6", "invalid_parameter", None)
+
+
+def test_an_update_before_the_session_is_known_is_not_judged() -> None:
+    talk = Talk(begun=False)
+    talk.client.opened(0)
+    assert accepted(talk, m.SessionUpdate(session=m.TranscriptionSession()))
+
+
+def test_the_voice_is_locked_once_it_was_heard() -> None:
+    talk = Talk(session=voiced("marin"))
+    talk.speaks("r1", "i1", 100)
+    assert refusal(talk, update("cedar")) == ("R-S5", "cannot_update_voice", "session.audio.output.voice")
+
+
+def test_the_voice_may_change_while_it_was_not_heard() -> None:
+    assert accepted(Talk(session=voiced("marin")), update("cedar"))
+
+
+@pytest.mark.parametrize("voice", ["marin", None, m.VoiceReference(id="voice_1")])
+def test_an_update_with_the_same_voice_or_none_is_accepted_after_it_was_heard(voice: Any) -> None:
+    talk = Talk(session=voiced("marin"))
+    talk.speaks("r1", "i1", 100)
+    assert accepted(talk, update(voice))
+
+
+def test_text_locks_no_voice() -> None:
+    talk = Talk(session=voiced("marin"))
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.part("r1", "i1", type="text")
+    assert accepted(talk, update("cedar"))
+
+
+def test_a_voice_out_of_band_locks_none() -> None:
+    talk = Talk(session=voiced("marin"))
+    talk.created("r1", conversation_id=None)
+    talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.part("r1", "i1")
+    assert accepted(talk, update("cedar"))
+
+
+def test_a_voice_that_the_server_never_named_is_not_compared() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert accepted(talk, update("cedar"))
+
+
+# -- input_audio_buffer ------------------------------------------------------------------------------------------------
+
+
+def test_one_append_is_bounded() -> None:
+    talk = Talk(limits=Limits(append_audio_bytes=6))
+    assert accepted(talk, m.InputAudioBufferAppend(audio="AAAAAAAA"))
+    assert refusal(talk, m.InputAudioBufferAppend(audio="AAAAAAAAAAAA")) == ("R-I6", "invalid_value", "audio")
+
+
+def test_a_commit_needs_100_ms() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(4798), 0)
+    assert refusal(talk, m.InputAudioBufferCommit()) == ("R-I3", "input_audio_buffer_commit_empty", None)
+    talk.client.append_audio(bytes(2), 0)
+    assert accepted(talk, m.InputAudioBufferCommit())
+
+
+def test_a_second_commit_needs_audio_of_its_own() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(4800), 0)
+    talk.say(m.InputAudioBufferCommit())
+    assert refusal(talk, m.InputAudioBufferCommit())[0] == "R-I3"
+
+
+def test_a_clear_takes_the_audio_that_a_commit_would_need() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(4800), 0)
+    talk.say(m.InputAudioBufferClear())
+    assert refusal(talk, m.InputAudioBufferCommit())[0] == "R-I3"
+
+
+# -- output_audio_buffer -----------------------------------------------------------------------------------------------
+
+
+def test_over_a_websocket_there_is_no_output_buffer_to_clear() -> None:
+    assert refusal(Talk(), m.OutputAudioBufferClear()) == ("R-O2", None, None)
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "sideband"])
+def test_where_the_server_plays_its_buffer_can_be_cleared(transport: str) -> None:
+    assert accepted(Talk(transport=transport), m.OutputAudioBufferClear())
+
+
+# -- conversation.item.create ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item_id", "code"),
+    [
+        ("i" * 33, "string_above_max_length"),
+        ("bad id", "invalid_value"),
+        ("é", "invalid_value"),
+        ("", "invalid_value"),
+        ("tail\n", "invalid_value"),
+    ],
+)
+def test_an_id_is_of_32_plain_characters(item_id: str, code: str) -> None:
+    item = m.MessageItem(id=item_id, role="user", content=[m.InputText(text="hello")])
+    assert refusal(Talk(), m.ConversationItemCreate(item=item)) == ("R-C11", code, "item.id")
+
+
+def test_an_id_of_32_plain_characters_is_accepted() -> None:
+    assert accepted(Talk(), message("Az09_-" + "i" * 26))
+
+
+def test_a_call_id_is_held_to_the_same() -> None:
+    item = m.FunctionCallItem(name="f", call_id="c" * 33, arguments="{}")
+    expected = ("R-C11", "string_above_max_length", "item.call_id")
+    assert refusal(Talk(), m.ConversationItemCreate(item=item)) == expected
+
+
+def test_a_predecessor_is_an_item_of_the_conversation() -> None:
+    event = m.ConversationItemCreate(item=message("m2").item, previous_item_id="m1")
+    assert refusal(Talk(), event) == ("R-C4", "invalid_value", "previous_item_id")
+
+
+@pytest.mark.parametrize("previous", ["root", "", None])
+def test_the_front_and_no_place_at_all_need_no_predecessor(previous: str | None) -> None:
+    assert accepted(Talk(), m.ConversationItemCreate(item=message("m2").item, previous_item_id=previous))
+
+
+def test_a_predecessor_may_be_an_item_that_was_asked_for_but_not_answered() -> None:
+    talk = Talk()
+    talk.say(message("m1"))
+    assert accepted(talk, m.ConversationItemCreate(item=message("m2").item, previous_item_id="m1"))
+
+
+def test_an_output_names_a_call_of_the_conversation() -> None:
+    item = m.FunctionCallOutputItem(call_id="c1", output="12")
+    expected = ("R-C12", "invalid_tool_call_id", "item.call_id")
+    assert refusal(Talk(), m.ConversationItemCreate(item=item)) == expected
+    talk = Talk()
+    talk.calls("r1", "c1")
+    assert accepted(talk, m.ConversationItemCreate(item=item))
+
+
+def test_an_output_may_directly_follow_a_call_that_we_put_there() -> None:
+    talk = Talk()
+    talk.say(m.ConversationItemCreate(item=m.FunctionCallItem(name="f", call_id="c1", arguments="{}")))
+    assert accepted(talk, m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id="c1", output="12")))
+
+
+@pytest.mark.parametrize(
+    ("role", "content"),
+    [
+        ("user", m.OutputText(text="x")),
+        ("user", m.OutputAudio(audio="AAAA")),
+        ("system", m.InputAudio(audio="AAAA")),
+        ("system", m.OutputText(text="x")),
+        ("assistant", m.InputText(text="x")),
+        ("assistant", m.OutputAudio(audio="AAAA")),
+    ],
+)
+def test_content_fits_its_role(role: str, content: Any) -> None:
+    item = m.MessageItem(role=role, content=[content])
+    assert refusal(Talk(), m.ConversationItemCreate(item=item)) == ("R-C13", "invalid_value", "item.content[0].type")
+
+
+def test_the_part_that_does_not_fit_is_named() -> None:
+    item = m.MessageItem(role="user", content=[m.InputText(text="x"), m.OutputText(text="y")])
+    assert Talk().refused(m.ConversationItemCreate(item=item)).param == "item.content[1].type"
+
+
+def test_who_wants_to_seed_spoken_words_is_told_how() -> None:
+    item = m.MessageItem(role="assistant", content=[m.OutputAudio(audio="AAAA")])
+    assert "output_text" in str(Talk().refused(m.ConversationItemCreate(item=item)))
+
+
+@pytest.mark.parametrize(
+    ("role", "content"),
+    [
+        ("user", m.InputText(text="x")),
+        ("user", m.InputAudio(audio="AAAA")),
+        ("user", m.InputImage(image_url="data:,")),
+        ("user", m.UnknownContent(type="x_video", data={"type": "x_video"})),
+        ("system", m.InputText(text="x")),
+        ("assistant", m.OutputText(text="x")),
+        ("narrator", m.OutputText(text="x")),
+    ],
+)
+def test_what_fits_or_is_not_known_goes_out(role: str, content: Any) -> None:
+    assert accepted(Talk(), m.ConversationItemCreate(item=m.MessageItem(role=role, content=[content])))
+
+
+def test_an_item_of_a_type_that_is_not_known_is_not_judged() -> None:
+    item = m.UnknownItem(type="x_note", id="n1", data={"type": "x_note", "id": "n1"})
+    assert accepted(Talk(), m.ConversationItemCreate(item=item))
+
+
+# -- conversation.item.delete, .retrieve -------------------------------------------------------------------------------
+
+
+def test_what_is_deleted_exists() -> None:
+    expected = ("R-C10", "item_delete_invalid_item_id", "item_id")
+    assert refusal(Talk(), m.ConversationItemDelete(item_id="m1")) == expected
+
+
+def test_what_is_retrieved_exists() -> None:
+    expected = ("R-C10", "item_retrieve_invalid_item_id", "item_id")
+    assert refusal(Talk(), m.ConversationItemRetrieve(item_id="m1")) == expected
+
+
+@pytest.mark.parametrize("event", [m.ConversationItemDelete(item_id="m1"), m.ConversationItemRetrieve(item_id="m1")])
+def test_members_are_deleted_and_retrieved(event: m.ClientEvent) -> None:
+    talk = Talk()
+    talk.adds(said("m1", role="system"))
+    assert accepted(talk, event)
+
+
+def test_an_item_is_not_deleted_twice() -> None:
+    talk = Talk()
+    talk.adds(said("m1", role="system"))
+    talk.say(m.ConversationItemDelete(item_id="m1"))
+    assert refusal(talk, m.ConversationItemDelete(item_id="m1"))[0] == "R-C10"
+
+
+def test_an_item_that_was_deleted_and_made_anew_exists() -> None:
+    talk = Talk()
+    talk.adds(said("m1", role="system"))
+    talk.say(m.ConversationItemDelete(item_id="m1"))
+    talk.say(message("m1"))
+    assert accepted(talk, m.ConversationItemDelete(item_id="m1"))
+
+
+def test_output_that_is_no_member_yet_exists_but_output_out_of_band_does_not() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.created("r2", conversation_id=None)
+    talk.hear("response.output_item.added", response_id="r2", output_index=0, item=spoken("i2"))
+    assert accepted(talk, m.ConversationItemRetrieve(item_id="i1"))
+    assert refusal(talk, m.ConversationItemRetrieve(item_id="i2"))[0] == "R-C10"
+
+
+def test_before_a_socket_what_waits_counts_as_done() -> None:
+    talk = Talk(begun=False)
+    talk.say(message("m1"))
+    talk.say(m.ConversationItemRetrieve(item_id="m1"))
+    talk.say(m.ConversationItemDelete(item_id="m1"))
+    assert talk.refused(m.ConversationItemRetrieve(item_id="m1")).rule == "R-C10"
+    talk.say(m.ConversationItemCreate(item=m.FunctionCallItem(name="f", call_id="c1", arguments="{}")))
+    talk.outputs("c1")
+    output = m.FunctionCallOutputItem(call_id="c2", output="")
+    assert talk.refused(m.ConversationItemCreate(item=output)).rule == "R-C12"
+
+
+# -- conversation.item.truncate ----------------------------------------------------------------------------------------
+
+
+def truncate(item_id: str = "i1", ms: Any = 50, content_index: int = 0) -> m.ConversationItemTruncate:
+    return m.ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=ms)
+
+
+def test_what_is_truncated_exists() -> None:
+    assert refusal(Talk(), truncate()) == ("R-C5", "item_truncate_invalid_item_id", "item_id")
+
+
+def test_a_truncation_is_an_integer_of_milliseconds() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert refusal(talk, truncate(ms=49.5)) == ("R-C5", "invalid_type", "audio_end_ms")
+
+
+def test_a_truncation_is_not_negative() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert refusal(talk, truncate(ms=-1)) == ("R-C5", "integer_below_min_value", "audio_end_ms")
+
+
+def test_a_truncation_is_not_beyond_what_was_received() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert refusal(talk, truncate(ms=101)) == ("R-C5", "invalid_value", "audio_end_ms")
+    assert accepted(talk, truncate(ms=100))
+
+
+def test_only_what_the_model_spoke_is_truncated() -> None:
+    talk = Talk()
+    talk.adds(said("m1", role="system"))
+    talk.calls("r1", "c1")
+    assert refusal(talk, truncate("m1")) == ("R-C5", "unsupported_content_type", "item_id")
+    assert refusal(talk, truncate("item_c1")) == ("R-C5", "unsupported_content_type", "item_id")
+
+
+def test_a_part_without_audio_is_not_truncated() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.part("r1", "i1")
+    assert refusal(talk, truncate()) == ("R-C5", "unsupported_content_type", "content_index")
+    talk.hear("response.output_audio.delta", delta="AA==", **at("r1", "i1"))
+    assert refusal(talk, truncate(ms=0)) == ("R-C5", "unsupported_content_type", "content_index")
+
+
+@pytest.mark.parametrize("config", [{"transport": "webrtc"}, {"decode_audio": False}])
+def test_where_no_audio_passes_its_length_is_not_judged(config: dict[str, Any]) -> None:
+    talk = Talk(**config)
+    talk.speaks("r1", "i1", 100)
+    assert accepted(talk, truncate(ms=5000))
+
+
+def test_an_item_that_is_no_member_yet_is_not_judged() -> None:
+    talk = Talk()
+    talk.say(message("m1"))
+    assert accepted(talk, truncate("m1"))
+
+
+# -- response.cancel ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_needs_something_to_cancel() -> None:
+    assert refusal(Talk(), m.ResponseCancel()) == ("R-Q7", "response_cancel_not_active", None)
+
+
+def test_the_response_in_progress_is_cancelled_with_and_without_its_id() -> None:
+    talk = Talk()
+    talk.created("r1")
+    assert accepted(talk.restored(), m.ResponseCancel())
+    assert accepted(talk.restored(), m.ResponseCancel(response_id="r1"))
+
+
+def test_a_request_on_its_way_can_be_cancelled() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert accepted(talk, m.ResponseCancel())
+
+
+def test_a_response_that_is_over_or_unknown_cannot_be_cancelled() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.done("r1")
+    for response_id in ("r1", "r2"):
+        assert refusal(talk, m.ResponseCancel(response_id=response_id))[0] == "R-Q7"
+
+
+def test_a_response_out_of_band_is_cancelled_by_its_id_only() -> None:
+    talk = Talk()
+    talk.created("r1", conversation_id=None)
+    assert refusal(talk, m.ResponseCancel())[0] == "R-Q7"
+    assert accepted(talk, m.ResponseCancel(response_id="r1"))
+
+
+# -- the error itself --------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_says_how_to_override_it() -> None:
+    with pytest.raises(LocalProtocolError, match=r"override=\{'R-Q7'\}"):
+        Talk().say(m.ResponseCancel())
