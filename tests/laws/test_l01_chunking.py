@@ -67,10 +67,13 @@ def check_l01(setup: Setup, side: Side, blocks: Sequence[Block], sizes: Sequence
 def joined(world: World, side: Side) -> list[Block]:
     """The inputs of one side of a world, neighbouring bytes put together at the instant of the last."""
     blocks: list[Block] = []
+    answered = False  # what follows the answer to a handshake was written because of it: another read
     for line in world.trace[side]:
         if isinstance(line.input, inputs.Accept):
-            continue  # given again where the handshake is told
-        before = blocks[-1][1] if blocks else None
+            answered = True  # the input itself is given again where the handshake is told
+            continue
+        before = blocks[-1][1] if blocks and not answered else None
+        answered = False
         if isinstance(line.input, inputs.DataReceived) and isinstance(before, inputs.DataReceived):
             blocks[-1] = line.now, inputs.DataReceived(before.data + line.input.data)
         else:

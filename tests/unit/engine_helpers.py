@@ -101,7 +101,8 @@ class Talk:
 
     def part(self, response_id: str, item_id: str, content_index: int = 0, *, type: str = "audio") -> Actions:
         """`response.content_part.added`."""
-        return self.hear("response.content_part.added", part={"type": type}, **at(response_id, item_id, content_index))
+        part = {"type": type, "text": ""} if "text" in type else {"type": type}
+        return self.hear("response.content_part.added", part=part, **at(response_id, item_id, content_index))
 
     def audio(self, response_id: str, item_id: str, ms: int, content_index: int = 0) -> Actions:
         """``ms`` of audio of a part, in one delta (PCM16 at 24 kHz)."""

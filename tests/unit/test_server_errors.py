@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from unit.server_helpers import Host, delivered, refusal, sent
 
 from antiphon import Limits
 from antiphon.machines import ERRORS
+from unit.server_helpers import Host, delivered, refusal, sent
 
 Event = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Case(NamedTuple):
     param: str | None
     message: str
     event: Event | Callable[[Host], Event]
-    config: Event = {}
+    limits: Limits = Limits()
 
 
 def _update(**session: Any) -> Event:
@@ -291,7 +291,13 @@ CASES = [
         "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
         _create(type="function_call", name="f", call_id="a/b", arguments="{}"),
     ),
-    Case("invalid_id_characters", "invalid_value", "item.id", "", _create(type="message", id="a\n", role="user", content=[])),
+    Case(
+        "invalid_id_characters",
+        "invalid_value",
+        "item.id",
+        "",
+        _create(type="message", id="a\n", role="user", content=[]),
+    ),
     # -- session
     Case(
         "cannot_update_voice",
@@ -331,7 +337,7 @@ CASES = [
         "audio",
         "Invalid 'audio': too long. Expected at most 8 bytes of audio, but got 12 instead.",
         _append("AAAA" * 4),
-        {"limits": Limits(append_audio_bytes=8)},
+        Limits(append_audio_bytes=8),
     ),
     # -- conversation items
     Case(
@@ -431,7 +437,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.entry}:{case.param}")
 def test_a_refused_event_is_answered_with_its_error_and_changes_nothing(case: Case) -> None:
-    host = Host(**case.config)
+    host = Host(limits=case.limits)
     event = case.event(host) if callable(case.event) else case.event
     before = host.snapshot()
     error = refusal(host.server.receive_message(json.dumps({**event, "event_id": "mine"}), host.now))

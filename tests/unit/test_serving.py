@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
-from antiphon import InputAudio, InputCommitted, ResponseCancelled, ResponseRequested
+from antiphon import InputAudio, InputCommitted, Limits, ResponseCancelled, ResponseRequested
 from antiphon.engine.records import ResponseRecord
 from antiphon.engine.serving import Output
+from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
 # -- session.update ----------------------------------------------------------------------------------------------------
 
@@ -94,6 +94,11 @@ def test_an_empty_append_is_whole_samples_too() -> None:
     assert of(Host().hear("input_audio_buffer.append", audio=""), InputAudio) == [InputAudio(b"", 0)]
 
 
+def test_the_longest_append_is_taken_whole() -> None:
+    host = Host(limits=Limits(append_audio_bytes=12))
+    assert of(host.hear("input_audio_buffer.append", audio="AAAA" * 4), InputAudio) == [InputAudio(bytes(12), 0)]
+
+
 def test_a_refused_append_does_not_reach_the_brain() -> None:
     host = Host()
     assert of(host.hear("input_audio_buffer.append", audio="AAAA"), InputAudio) == []
@@ -171,7 +176,9 @@ def test_an_item_without_an_id_gets_one() -> None:
     assert host.adds(None, id=None).startswith("item_")
 
 
-@pytest.mark.parametrize(("previous", "order"), [("root", "cab"), ("a", "acb"), ("", "abc"), (None, "abc"), ("b", "abc")])
+@pytest.mark.parametrize(
+    ("previous", "order"), [("root", "cab"), ("a", "acb"), ("", "abc"), (None, "abc"), ("b", "abc")]
+)
 def test_an_item_goes_where_the_client_wants_it(previous: str | None, order: str) -> None:
     host = Host()
     host.adds("a")
@@ -184,7 +191,9 @@ def test_an_item_at_the_front_is_announced_without_a_predecessor() -> None:
     host = Host()
     host.adds("a")
     added, done = sent(
-        host.hear("conversation.item.create", previous_item_id="root", item={"type": "message", "role": "user", "content": []})
+        host.hear(
+            "conversation.item.create", previous_item_id="root", item={"type": "message", "role": "user", "content": []}
+        )
     )
     assert added["previous_item_id"] is done["previous_item_id"] is None
 
@@ -207,7 +216,10 @@ def test_audio_of_an_item_is_not_sent_back() -> None:
     parts = [{"type": "input_audio", "audio": "AAAA"}, {"type": "input_audio", "audio": "AAAA", "transcript": "hm"}]
     item = {"type": "message", "role": "user", "content": parts}
     added = sent(Host().hear("conversation.item.create", item=item))[0]["item"]
-    assert added["content"] == [{"type": "input_audio", "transcript": None}, {"type": "input_audio", "transcript": "hm"}]
+    assert added["content"] == [
+        {"type": "input_audio", "transcript": None},
+        {"type": "input_audio", "transcript": "hm"},
+    ]
 
 
 def test_a_seeded_call_may_be_answered() -> None:
@@ -289,10 +301,14 @@ def test_a_second_cut_may_only_be_shorter() -> None:
     host = Host()
     item_id = host.speaks(1000)
     place = {"item_id": item_id, "content_index": 0}
-    assert sent_types(host.hear("conversation.item.truncate", **place, audio_end_ms=500)) == ["conversation.item.truncated"]
+    assert sent_types(host.hear("conversation.item.truncate", **place, audio_end_ms=500)) == [
+        "conversation.item.truncated"
+    ]
     error = refusal(host.hear("conversation.item.truncate", **place, audio_end_ms=501))
     assert error["message"] == "Audio content of 500ms is already shorter than 501ms"
-    assert sent_types(host.hear("conversation.item.truncate", **place, audio_end_ms=0)) == ["conversation.item.truncated"]
+    assert sent_types(host.hear("conversation.item.truncate", **place, audio_end_ms=0)) == [
+        "conversation.item.truncated"
+    ]
 
 
 def test_the_very_end_of_the_audio_is_within_it() -> None:
@@ -394,7 +410,9 @@ def test_a_request_of_a_session_without_audio_has_none() -> None:
     host = Host()
     host.update(audio=None)
     assert not requested(host.hear("response.create")).params.audio
-    own = requested(host.hear("response.create", response={"conversation": "none", "audio": {"output": {"voice": "v"}}}))
+    own = requested(
+        host.hear("response.create", response={"conversation": "none", "audio": {"output": {"voice": "v"}}})
+    )
     assert own.params.audio
 
 
@@ -429,7 +447,11 @@ def test_a_cancel_ends_the_default_response_and_stops_the_brain() -> None:
     response_id = host.asks()
     actions = host.hear("response.cancel")
     done = sent(actions)[-1]
-    assert (done["type"], done["response"]["id"], done["response"]["status"]) == ("response.done", response_id, "cancelled")
+    assert (done["type"], done["response"]["id"], done["response"]["status"]) == (
+        "response.done",
+        response_id,
+        "cancelled",
+    )
     assert done["response"]["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
     assert actions[-1] == ResponseCancelled(response_id, "client_cancelled")
     assert host.server.responses[aside].is_open

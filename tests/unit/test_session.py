@@ -1,4 +1,4 @@
-"""The door of a session: roles, time, refusals, reports, and its methods as data. What events mean is tested elsewhere."""
+"""A session from outside: roles, time, refusals, reports, methods as data. What events mean is tested elsewhere."""
 
 from __future__ import annotations
 
@@ -80,6 +80,20 @@ class TestRole:
 
     def test_each_session_knows_its_role(self) -> None:
         assert (a_client().role, a_server().role) == (Role.CLIENT, Role.SERVER)
+
+    def test_a_class_of_one_role_is_not_made_for_the_other(self) -> None:
+        with pytest.raises(TypeError, match="ClientSession is not for a server"):
+            ClientSession(Role.SERVER, SessionConfig(), now=0, entropy=bytes)
+
+    def test_a_subclass_is_made_and_restored_as_itself(self) -> None:
+        class Loud(ClientSession):
+            pass
+
+        loud = Loud(Role.CLIENT, SessionConfig(), now=0)
+        assert type(loud) is Loud
+        assert loud.start(0) == (OpenTransport(1, 1),)
+        assert type(Loud.restore(loud.snapshot(0), SessionConfig(), now=0)) is Loud
+        assert type(Session(Role.CLIENT, SessionConfig(), now=0)) is ClientSession
 
     def test_a_server_needs_entropy(self) -> None:
         with pytest.raises(TypeError, match="entropy"):
@@ -297,6 +311,20 @@ class TestReports:
         assert isinstance(closed, Closed)
         assert closed.fault is not None
         assert (closed.fault.kind, closed.fault.rule) == ("protocol", "R-E1")
+
+
+    def test_a_bound_of_ours_is_no_fault_of_a_strict_sessions_peer(self) -> None:
+        server = a_server(SessionConfig(strict=True, limits=Limits(conversation_items=1)))
+        create = json.dumps(
+            {
+                "type": "conversation.item.create",
+                "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+            }
+        )
+        server.receive_message(create, 0)
+        actions = server.receive_message(create, 0)
+        assert [action.rule for action in actions if isinstance(action, Report)] == ["R-N2"]
+        assert not [action for action in actions if isinstance(action, CloseTransport)]
 
 
 class TestIds:

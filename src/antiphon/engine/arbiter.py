@@ -287,13 +287,12 @@ class Arbiter:
         self._arm()
         self.release()
 
-    def withdraw(self) -> bool:
-        """Settle what is held back as cancelled. False when nothing was."""
+    def withdraw(self) -> None:
+        """Settle what is held back as cancelled."""
         held = list(self.queue)
         self.queue.clear()
         for request in held:
             self._session.step(REQUEST, request, "internal.withdrawn", None)
-        return bool(held)
 
     def drop(self) -> None:
         """The socket is gone: nothing of this will be answered."""

@@ -209,7 +209,7 @@ class ClientSession(Session, role=Role.CLIENT):
         elif event.type in m.CLIENT_EVENTS:
             self.report("R-E6", event, f"{event.type} is what a client sends")
 
-    def _receive_unusual(self, decoded: object, raw: bytes | str) -> None:
+    def _receive_unusual(self, decoded: Rejected | Repaired, raw: bytes | str) -> None:
         """What did not come through the typed decoder (R-E1 … R-E5)."""
         if isinstance(decoded, Rejected):
             if decoded.kind == "utf8":
@@ -217,7 +217,7 @@ class ClientSession(Session, role=Role.CLIENT):
                 self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
             else:
                 self.report("R-E3" if decoded.kind == "depth" else "R-E1", None, decoded.detail)
-        elif isinstance(decoded, Repaired):
+        else:
             self._take(decoded.event, raw)
             for problem in decoded.problems:
                 self.report("R-E5", decoded.event, problem.message, problem.path)
@@ -407,10 +407,9 @@ class ClientSession(Session, role=Role.CLIENT):
         if len(self.finished_responses) > self.config.limits.response_history:
             forgotten = self.responses.pop(self.finished_responses.popleft())
             for key in forgotten.streams:
-                if self.streams.get(key) is forgotten.streams[key]:
-                    del self.streams[key]
-                    self.speaking = None
-                    self._forget_stream_key(key)
+                del self.streams[key]
+                self._forget_stream_key(key)
+            self.speaking = None
         self.listener.finish_response(record.id)
         if event is not None:
             self.arbiter.done(record.id, event)
@@ -419,10 +418,12 @@ class ClientSession(Session, role=Role.CLIENT):
     def keep_stream(self, stream: StreamRecord) -> None:
         """A stream of a response in progress was found for the first time."""
         key = (stream.item_id, stream.content_index)
-        stream.response.streams[key] = stream
-        if key not in self.streams:
+        other = self.streams.get(key)
+        if other is None:
             self.stream_keys.setdefault(stream.item_id, []).append(stream.content_index)
-        self.streams[key] = stream
+        else:  # another response spoke there: a place has one stream, so that a snapshot need not say whose it is
+            del other.response.streams[key]
+        stream.response.streams[key] = self.streams[key] = stream
         self.speaking = None
 
     def adopt_response(self, record: ResponseRecord) -> None:
@@ -441,11 +442,10 @@ class ClientSession(Session, role=Role.CLIENT):
             self.gap.append(entry)
 
     def _forget_stream_key(self, key: tuple[str, int]) -> None:
-        indexes = self.stream_keys.get(key[0])
-        if indexes is not None:
-            indexes.remove(key[1])
-            if not indexes:
-                del self.stream_keys[key[0]]
+        indexes = self.stream_keys[key[0]]
+        indexes.remove(key[1])
+        if not indexes:
+            del self.stream_keys[key[0]]
 
     def stream_indexes(self, item_id: str) -> Iterable[int]:
         """The content indexes of an item that have a stream."""

@@ -139,7 +139,7 @@ class Connection:
         return tuple(out)
 
     def accept(self, now: Instant, *, subprotocol: str | None = None, headers: Headers = ()) -> Actions:
-        """Server: the answer to `HandshakeReceived`. Raises `LocalProtocolError` when none waits, or it cannot be said."""
+        """Server: answer `HandshakeReceived`. Raises `LocalProtocolError` if none waits, or it cannot be said."""
         wire = self._waiting(now)
         try:
             response, events = wire.accept(subprotocol=subprotocol, headers=headers)
@@ -243,8 +243,8 @@ class Connection:
         elif timer is Timer.PING:
             self._pinged = now
             session.step(LINK, session.link, "timer.ping", None)
-            if wire is not None:
-                session.act(Transmit(wire.ping()))
+            assert wire is not None  # the link is open
+            session.act(Transmit(wire.ping()))
         else:
             session.step(LINK, session.link, "timer.pong", timed_out(timer))
 

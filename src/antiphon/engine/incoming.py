@@ -327,8 +327,6 @@ class ConversationItemRules:
     @staticmethod
     def remove(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDeleted) -> None:
         session.outputs.pop(item.id, None)
-        if session.overdue_item_id == item.id:
-            session.overdue_item_id = None
         if not session.acknowledgements.answered("conversation.item.delete", event, key=item.id):
             session.report("R-A1", event, "no conversation.item.delete of ours is unanswered")
         session.conversation.delete(item.id)

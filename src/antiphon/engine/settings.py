@@ -82,18 +82,20 @@ DEFAULTS: Final[Json] = {
 }
 """What a session is before anybody changes it, as recorded from the service (§1.6 of its documentation)."""
 
-_BETA_KEYS = frozenset({
-    "modalities",
-    "input_audio_format",
-    "input_audio_transcription",
-    "input_audio_noise_reduction",
-    "turn_detection",
-    "output_audio_format",
-    "voice",
-    "speed",
-    "temperature",
-    "max_response_output_tokens",
-})
+_BETA_KEYS = frozenset(
+    {
+        "modalities",
+        "input_audio_format",
+        "input_audio_transcription",
+        "input_audio_noise_reduction",
+        "turn_detection",
+        "output_audio_format",
+        "voice",
+        "speed",
+        "temperature",
+        "max_response_output_tokens",
+    }
+)
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 """What a session shows and no update names."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
@@ -132,7 +134,7 @@ def unknown_parameter(text: bytes | str, session: m.AnySession) -> Refusal | Non
     try:
         present = _keys(text).session
     except msgspec.DecodeError:
-        return None  # a key that no class could have been compared with: what was read is what there is
+        return None  # `session` stands there twice, once as no object: what was read is what there is
     known = {"type", *session.__struct_fields__} - _BETA_KEYS - _SERVERS_KEYS
     unknown = next((key for key in present if key not in known), None)
     return None if unknown is None else Refusal("unknown_parameter", {"param": f"session.{unknown[:64]}"})
@@ -182,7 +184,7 @@ def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
 def _problem_with_audio(audio: Json) -> Refusal | None:
     for side in ("input", "output"):
         named = (audio.get(side) or {}).get("format")
-        if named is not None and named.get("type") not in _FORMATS:
+        if named is not None and named.get("type", "audio/pcm") not in _FORMATS:
             return Refusal(
                 "invalid_value",
                 {

@@ -162,7 +162,10 @@ def take_common(session: Session, now: Instant) -> CommonState:
     link, end = session.link, session.link.end
     return CommonState(
         LinkState(
-            link.state, link.generation, link.attempt, None if end is None else EndState(end.code, end.reason, end.fault)
+            link.state,
+            link.generation,
+            link.attempt,
+            None if end is None else EndState(end.code, end.reason, end.fault),
         ),
         session.timers.dump(now),
         session.ids_made,
@@ -360,6 +363,6 @@ def _params(data: dict[str, object]) -> ResponseCreateParams:
     event: object = convert_client_event({"type": "response.create", "response": data})
     if isinstance(event, Repaired):
         event = event.event  # items and tools of unknown types are right all the same
-    if not isinstance(event, ResponseCreate) or not event.response:
-        raise SnapshotError("the parameters of a response are none")
+    assert isinstance(event, ResponseCreate)  # an object is read as parameters, whatever is in it
+    assert event.response
     return event.response
