@@ -5,13 +5,13 @@ Each ``*.jsonl`` beside this file is a journal, as ``antiphon check`` reads it, 
 * a ``server`` line was received;
 * a ``client`` line was sent by the application, or, with ``"by": "engine"``, by the engine in consequence of a line
   before it;
-* an ``input`` line is anything else that the engine was told: what the device played, a request that is held back, audio
-  in samples (``pcm``, base64);
+* an ``input`` line is anything else that the engine was told: what the device played, a request that is held back,
+  audio in samples (``pcm``, base64);
 * ``actions`` are plain data. ``deliver`` and ``transmit_message`` stand without their text, which the journal itself
   holds: it is compared to the line's event, and to the ``client`` lines in their order.
 
-They were written by hand from the rules of ``spec/rules.md``: where one of these tests fails, the engine has changed
-what it does, and that is to be argued from the rules before the line is changed.
+The sessions are invented, and the actions were held against ``spec/rules.md``: where one of these tests fails, the
+engine has changed what it does, and that is to be argued from the rules before a line is changed.
 """
 
 from __future__ import annotations

@@ -563,6 +563,16 @@ def test_a_close_code_says_whether_the_end_was_orderly(code: int | None, kind: s
     assert (closed.fault and closed.fault.kind) == kind
 
 
+def test_the_timers_of_the_link_are_the_client_s_too() -> None:
+    talk = Talk(begun=False)
+    talk.client.start(0)
+    actions = talk.tick()
+    assert of(actions, CloseTransport) == [CloseTransport(1006, "", abort=True)]
+    closed = of(actions, Closed)[0]
+    assert closed.fault is not None
+    assert closed.fault.kind == "timeout"
+
+
 def test_a_fatal_error_is_the_fault_of_the_end_that_follows() -> None:
     talk = Talk()
     talk.error("session_expired")
@@ -653,6 +663,12 @@ def test_known_calls_are_bounded() -> None:
         item = m.FunctionCallItem(name="f", call_id=name, arguments="{}")
         talk.say(m.ConversationItemCreate(item=item))
     assert [talk.client.knows_call(name) for name in ("c1", "c2", "c3")] == [False, True, True]
+
+
+def test_a_call_that_has_no_call_id_can_be_answered_by_nobody() -> None:
+    talk = Talk()
+    talk.adds({"id": "f1", "type": "function_call", "name": "f", "arguments": "{}"})
+    assert talk.client.calls == {}
 
 
 def test_mcp_work_is_bounded() -> None:

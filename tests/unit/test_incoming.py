@@ -13,7 +13,7 @@ import pytest
 from antiphon import Limits, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
-from antiphon.engine.conversation import Node
+from antiphon.engine.conversation import STREAM_CHARGE, Node
 from antiphon.engine.incoming import HANDLERS, NEVER_OVERDUE
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from unit.engine_helpers import Talk, at, call, heard, message, rules, said, sent_types, spoken
@@ -965,17 +965,24 @@ def test_a_part_that_is_left_open_ends_with_its_item() -> None:
     assert talk.client.streams["i1", 0].state == "closed"
 
 
-def test_a_stream_that_another_response_takes_over_is_its_own() -> None:
+def test_a_place_that_two_responses_write_to_has_one_stream_that_of_the_last_writer() -> None:
     talk = generating()
     talk.part("r1", "i1", type="text")
     talk.created("r2", conversation_id=None)
-    talk.hear("response.content_part.added", part={"type": "text", "text": ""}, **at("r2", "i1"))
+    talk.part("r2", "i1", type="text")
+    assert talk.client.streams["i1", 0].response.id == "r2"
     talk.hear("response.output_text.delta", delta="x", **at("r1", "i1"))
-    assert talk.client.responses["r1"].streams["i1", 0].response.id == "r1"
+    responses = talk.client.responses
+    assert (list(responses["r1"].streams), list(responses["r2"].streams)) == ([("i1", 0)], [])
+    after = talk.restored()
+    assert talk.hear("response.output_text.delta", delta="y", **at("r1", "i1")) == after.hear(
+        "response.output_text.delta", delta="y", **at("r1", "i1")
+    )
+    assert talk.client.snapshot(0) == after.client.snapshot(0)
 
 
 def test_text_beyond_the_limit_of_the_mirror_takes_the_oldest_item() -> None:
-    talk = Talk(limits=Limits(conversation_text_bytes=8))
+    talk = Talk(limits=Limits(conversation_text_bytes=STREAM_CHARGE + 44))
     talk.adds(said("m1", "12345", role="system"))
     talk.created("r1")
     talk.generates("r1", spoken("i1"), previous="m1")

@@ -24,7 +24,7 @@ from antiphon import (
     TranscriptDelta,
 )
 from antiphon import messages as m
-from antiphon.engine.snapshot import VERSION, GapEntry
+from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
 from antiphon.machines import DIGEST
 from unit.engine_helpers import Talk, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
@@ -510,3 +510,10 @@ def test_a_server_that_has_no_socket_yet_is_restored_to_wait_for_it() -> None:
     host = Host(begun=False)
     again = host.restored()
     assert sent(again.server.opened(0)) == sent(host.server.opened(0))
+
+
+def test_what_authorises_an_mcp_tool_is_not_stored() -> None:
+    tool = {"type": "mcp", "server_label": "s", "authorization": "Bearer secret", "headers": {"X-Key": "secret"}}
+    session = {"type": "realtime", "tools": [tool, "odd"], "client_secret": {"value": "ek_secret"}}
+    assert without_credentials(session) == {"type": "realtime", "tools": [{"type": "mcp", "server_label": "s"}, "odd"]}
+    assert without_credentials({"type": "realtime"}) == {"type": "realtime"}

@@ -35,7 +35,17 @@ _MOST_METADATA = 16
 class Request:
     """One ``response.create`` of ours."""
 
-    __slots__ = ("deadline", "event", "event_id", "follows_output", "forced", "is_plain", "response_id", "sequence", "state")
+    __slots__ = (
+        "deadline",
+        "event",
+        "event_id",
+        "follows_output",
+        "forced",
+        "is_plain",
+        "response_id",
+        "sequence",
+        "state",
+    )
 
     def __init__(self, event_id: str, event: ResponseCreate, *, follows_output: bool, forced: bool) -> None:
         self.state = REQUEST.initial
@@ -168,8 +178,8 @@ class Arbiter:
         self._session.step(REQUEST, request, "internal.submit", None)
 
     def mergeable(self, request: Request) -> Request | None:
-        """The request that says the same, if policy merges: the last in the queue; or, for one that follows a function's
-        output, a request that went out after that output and so asks for the reply to it already."""
+        """The request that says the same, if policy merges: the last in the queue; or, for one that follows an output
+        of a function, a request that went out after that output and so asks for the reply to it already."""
         if not self._session.config.arbiter.merge_tool_outputs or not request.is_plain:
             return None
         if self.queue:
@@ -380,7 +390,8 @@ def _dump(request: Request, now: Instant) -> RequestState:
 
 def _load(state: RequestState, now: Instant) -> Request:
     event = client_decoder(_ANY_DEPTH)(state.event)
-    assert isinstance(event, ResponseCreate) and isinstance(event.event_id, str)  # it was one when it was dumped
+    assert isinstance(event, ResponseCreate)  # it was one when it was dumped
+    assert isinstance(event.event_id, str)
     request = Request(event.event_id, event, follows_output=state.follows_output, forced=state.forced)
     request.state = state.state
     request.deadline = None if state.remaining is None else now + state.remaining

@@ -26,7 +26,7 @@ from antiphon.engine.codec import (
     server_decoder,
 )
 from antiphon.engine.config import Role, SessionConfig
-from antiphon.engine.conversation import Conversation, Misplaced, Node
+from antiphon.engine.conversation import Conversation, Misplaced
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.incoming import (
     CONVERSATION_ITEM,
@@ -49,6 +49,7 @@ from antiphon.engine.usage import Usage
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
 
+
 class ClientSession(Session, role=Role.CLIENT):
     """A `Session` that talks to a server.
 
@@ -58,8 +59,6 @@ class ClientSession(Session, role=Role.CLIENT):
 
     __slots__ = (
         "_decode",
-        "gap",
-        "gap_audio",
         "_open_in_conversation",
         "acknowledgements",
         "announced_item_id",
@@ -73,6 +72,8 @@ class ClientSession(Session, role=Role.CLIENT):
         "detector",
         "fatal_code",
         "finished_responses",
+        "gap",
+        "gap_audio",
         "has_spoken",
         "input_audio",
         "listener",
@@ -102,7 +103,7 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # one of the classes of HANDLERS
+        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # for the classes of HANDLERS
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
         self.place = Place(SESSION.initial)
@@ -461,7 +462,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def insert(
         self,
         item: m.Item,
-        previous_item_id: str | None | UnsetType,
+        previous_item_id: str | UnsetType | None,
         *,
         state: str,
         response: ResponseRecord | None,
@@ -471,8 +472,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """An item becomes a member of the conversation (R-C4).
 
         Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a
-        predecessor
-        for everything but the first item, and some servers never do.
+        predecessor for everything but the first item, and some servers never do.
         """
         placement = self.conversation.add(
             item,
@@ -506,8 +506,11 @@ class ClientSession(Session, role=Role.CLIENT):
         return isinstance(item.id, str) and self.committed_item_ids.pop(item.id, UNSET) is not UNSET
 
     def check_origin(self, item: m.Item, event: m.Event) -> None:
-        """Nobody here asked for this item, and no commit announced it (R-I1, R-A1). The server has messages of its own to
-        say, as the system; and over WebRTC and on a sideband a session has more clients than this."""
+        """Nobody here asked for this item, and no commit announced it (R-I1, R-A1).
+
+        The server has messages of its own to say, as the system; and over WebRTC and on a sideband a session has more
+        clients than this.
+        """
         if isinstance(item, m.MessageItem) and any(isinstance(part, m.InputAudio) for part in item.content):
             self.report("R-I1", event, f"audio item {item.id!r} was not committed")
         elif self.config.transport == "websocket" and (
@@ -545,7 +548,7 @@ class ClientSession(Session, role=Role.CLIENT):
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
 
-    def count_usage(self, usage: m.ResponseUsage | None | UnsetType) -> None:
+    def count_usage(self, usage: m.ResponseUsage | UnsetType | None) -> None:
         """One response's tokens."""
         self.usage = self.usage.plus(usage or None)
 
@@ -559,7 +562,7 @@ class ClientSession(Session, role=Role.CLIENT):
         return place
 
     def knows_item(self, item_id: str) -> bool:
-        """Whether a command may name this item: it is a member or about to be one, and no delete of ours is under way."""
+        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way."""
         output = self.outputs.get(item_id)
         known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
         for pending in self.acknowledgements.unanswered():

@@ -122,8 +122,7 @@ class InputAudioBufferRules:
 
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="client")
 
-# -- output audio buffer, MCP
-# -------------------------------------------------------------------------------------------
+# -- output audio buffer, MCP ------------------------------------------------------------------------------------------
 
 
 class OutputAudioBufferRules:
@@ -510,7 +509,8 @@ def on_output_audio_buffer(
     event: m.OutputAudioBufferStarted | m.OutputAudioBufferStopped | m.OutputAudioBufferCleared,
 ) -> None:
     """`output_audio_buffer.*`"""
-    session.step(OUTPUT_AUDIO_BUFFER, session.bounded(session.deliveries, event.response_id, "silent"), event.type, event)
+    place = session.bounded(session.deliveries, event.response_id, "silent")
+    session.step(OUTPUT_AUDIO_BUFFER, place, event.type, event)
 
 
 def on_mcp(
@@ -549,7 +549,7 @@ def on_transcription(
     | m.ConversationItemInputAudioTranscriptionCompleted
     | m.ConversationItemInputAudioTranscriptionFailed,
 ) -> None:
-    """`conversation.item.input_audio_transcription.*`: beside everything else, and nothing for a deleted item (R-C7)."""
+    """`conversation.item.input_audio_transcription.*`: beside all else, and nothing for a deleted item (R-C7)."""
     if session.conversation.is_deleted(event.item_id):
         return
     transcription = session.conversation.transcription(event.item_id, event.content_index or 0)

@@ -116,11 +116,18 @@ def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Ref
     previous = event.previous_item_id
     if isinstance(previous, str) and previous not in ("", "root") and not session.knows_item(previous):
         refusals.append(
-            _refusal(f"previous_item_id {previous!r} is no item of the conversation", "R-C4", "invalid_value", "previous_item_id")
+            _refusal(
+                f"previous_item_id {previous!r} is no item of the conversation",
+                "R-C4",
+                "invalid_value",
+                "previous_item_id",
+            )
         )
     if isinstance(item, m.FunctionCallOutputItem) and not session.knows_call(item.call_id):
         refusals.append(
-            _refusal(f"call {item.call_id!r} is not in the conversation", "R-C12", "invalid_tool_call_id", "item.call_id")
+            _refusal(
+                f"call {item.call_id!r} is not in the conversation", "R-C12", "invalid_tool_call_id", "item.call_id"
+            )
         )
     if isinstance(item, m.MessageItem):
         refusals += _content(item)
@@ -169,16 +176,22 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Refu
         return [_refusal("audio_end_ms must be an integer of milliseconds", "R-C5", "invalid_type", "audio_end_ms")]
     if event.audio_end_ms < 0:
         return [
-            _refusal(f"audio_end_ms is {event.audio_end_ms}, at least 0", "R-C5", "integer_below_min_value", "audio_end_ms")
+            _refusal(
+                f"audio_end_ms is {event.audio_end_ms}, at least 0", "R-C5", "integer_below_min_value", "audio_end_ms"
+            )
         ]
     node = session.conversation.get(event.item_id)
     if node is not None and not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
-        return [_refusal("only audio that the model spoke can be truncated", "R-C5", "unsupported_content_type", "item_id")]
+        return [
+            _refusal("only audio that the model spoke can be truncated", "R-C5", "unsupported_content_type", "item_id")
+        ]
     if node is None or not session.listener.plays:
         return []  # over WebRTC no audio passes here, so nothing is known of its length (trap 31)
     entry = session.playback.get(event.item_id, event.content_index)
     if entry is None or not entry.received:
-        return [_refusal("no audio of this part has been received", "R-C5", "unsupported_content_type", "content_index")]
+        return [
+            _refusal("no audio of this part has been received", "R-C5", "unsupported_content_type", "content_index")
+        ]
     received_ms = entry.format.ms(entry.received)
     if event.audio_end_ms > received_ms:
         return [

@@ -15,7 +15,7 @@ from pybase64 import b64decode
 
 from antiphon.engine.actions import PlayAudio, StopAudio
 from antiphon.engine.audio import PCM16_24K, AudioFormat
-from antiphon.engine.playback import Entry, PlaybackLedger
+from antiphon.engine.playback import Entry
 from antiphon.engine.timers import Timer
 from antiphon.machines import build
 from antiphon.messages import (
@@ -99,9 +99,10 @@ class Listener:
         """The answer to `StopAudio`."""
         session = self._session
         entry = session.playback.get(item_id, content_index)
-        if entry is not None and session.step(PLAYBACK, entry, "internal.stopped", samples) is not None:
-            if not any(each.state == "stopping" for each in session.playback):
-                session.timers.stop(Timer.FLUSH)
+        if entry is None or session.step(PLAYBACK, entry, "internal.stopped", samples) is None:
+            return
+        if not any(each.state == "stopping" for each in session.playback):
+            session.timers.stop(Timer.FLUSH)
 
     def time_out(self) -> None:
         """No answer to `StopAudio` came: the last position stands."""

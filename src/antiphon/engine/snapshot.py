@@ -8,7 +8,7 @@ when asked for. Its ``tables`` is the digest of ``spec/``: states of other table
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
@@ -187,13 +187,27 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
     session.closed = state.closed
 
 
+def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
+    """A session's JSON without what authorises its MCP tools: keys are never stored, and are given anew after a restore."""
+    kept = {key: value for key, value in session.items() if key != "client_secret"}
+    tools = session.get("tools")
+    if isinstance(tools, list):
+        kept["tools"] = [
+            {key: value for key, value in tool.items() if key not in ("authorization", "headers")}
+            if isinstance(tool, dict)
+            else tool
+            for tool in tools
+        ]
+    return kept
+
+
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
     """A snapshot of a client."""
     configuration = session.configuration
     state = ClientState(
         place=session.place.state,
         detector=session.detector.state,
-        configuration=None if configuration is None else to_builtins(configuration),
+        configuration=None if configuration is None else without_credentials(to_builtins(configuration)),
         conversation=session.conversation.dump(),
         arbiter=session.arbiter.dump(now),
         acknowledgements=session.acknowledgements.dump(),
@@ -287,7 +301,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
         detector=session.detector.state,
         session_id=session.session_id,
         conversation_id=session.conversation_id,
-        settings=session.settings,
+        settings=without_credentials(session.settings),
         conversation=session.conversation.dump(),
         input_audio=session.input_audio.dump(retained=session.config.retain_input_audio),
         responses=[record.dump() for record in session.responses.values()],
