@@ -377,9 +377,7 @@ def connect(
     """
     endpoint = _endpoint(url, api_key, model, headers)
     return Connector(
-        lambda: AsyncConnection(
-            endpoint, config, observer=observer, player=player, ssl=ssl, queue=queue, record=record
-        )
+        lambda: AsyncConnection(endpoint, config, observer=observer, player=player, ssl=ssl, queue=queue, record=record)
     )
 
 

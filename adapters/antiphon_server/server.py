@@ -57,9 +57,7 @@ async def serve(
     def authorize(handshake: HandshakeReceived) -> tuple[int, str] | None:
         return None if api_key is None else _check_key(handshake, api_key)
 
-    return await antiphon_asyncio.serve(
-        handle, host, port, config=config, ssl=ssl, authorize=authorize, record=record
-    )
+    return await antiphon_asyncio.serve(handle, host, port, config=config, ssl=ssl, authorize=authorize, record=record)
 
 
 def _factory(brain: BrainChoice) -> BrainFactory:

@@ -41,7 +41,18 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where `antiphon serve` listens, in a process of its own, as a user would start it."""
     script = tmp_path_factory.mktemp("serve") / "replies.toml"
     script.write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "-m", "antiphon_cli", "serve", "--port", "0", "--brain", f"script:{script}", "--api-key", KEY]
+    command = [
+        sys.executable,
+        "-m",
+        "antiphon_cli",
+        "serve",
+        "--port",
+        "0",
+        "--brain",
+        f"script:{script}",
+        "--api-key",
+        KEY,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

@@ -436,9 +436,7 @@ def contents() -> SearchStrategy[Content]:
         st.builds(AudioDelta, **common, audio=st.sampled_from([b"", b"\x00", b"\x00" * 480])),
         st.builds(ArgumentsDelta, **common, delta=st.sampled_from(["{", "\udc00"])),
         st.builds(ItemFinished, **common),
-        st.builds(
-            ResponseFinished, response_id=_IDS, status=st.sampled_from(["completed", "incomplete", "failed"])
-        ),
+        st.builds(ResponseFinished, response_id=_IDS, status=st.sampled_from(["completed", "incomplete", "failed"])),
     )
 
 

@@ -134,9 +134,7 @@ class Setup(Struct, frozen=True, kw_only=True):
             on_speech=self.on_speech,
             unheard=self.unheard,
             dials=self.dials,
-            arbiter=ArbiterPolicy(
-                on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag
-            ),
+            arbiter=ArbiterPolicy(on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag),
         )
 
     def entropy(self, side: Side) -> Entropy:
@@ -148,9 +146,7 @@ class Setup(Struct, frozen=True, kw_only=True):
         config = self.config(side)
         if self.level == "bytes":
             endpoint = Endpoint.custom("ws://example.org/v1/realtime?model=law", api_key=SECRET)
-            return Connection(
-                Role(side), ConnectionConfig(endpoint=endpoint, session=config), now=now, entropy=entropy
-            )
+            return Connection(Role(side), ConnectionConfig(endpoint=endpoint, session=config), now=now, entropy=entropy)
         source = entropy if self.named or side == "server" else None
         return Session(Role(side), config, now=now, entropy=source)
 

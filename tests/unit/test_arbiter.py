@@ -301,6 +301,15 @@ def test_a_call_that_was_not_completed_owes_nothing() -> None:
     assert sent_types(talk.ask("a")) == ["response.create"]
 
 
+def test_the_output_of_a_call_that_was_deleted_is_not_waited_for() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.say(m.ConversationItemDelete(item_id="item_c2"))
+    assert sent_types(talk.hear("conversation.item.deleted", item_id="item_c2")) == ["response.create"]
+
+
 def test_of_the_owed_outputs_only_the_newest_are_remembered() -> None:
     talk = Talk(limits=Limits(response_parts=2))
     talk.calls("r1", "c1", "c2", "c3")

@@ -669,6 +669,8 @@ def test_a_call_that_has_no_call_id_can_be_answered_by_nobody() -> None:
     talk = Talk()
     talk.adds({"id": "f1", "type": "function_call", "name": "f", "arguments": "{}"})
     assert talk.client.calls == {}
+    talk.say(m.ConversationItemDelete(item_id="f1"))
+    assert rules(talk.hear("conversation.item.deleted", item_id="f1")) == []
 
 
 def test_mcp_work_is_bounded() -> None:

@@ -212,6 +212,15 @@ def test_an_output_names_a_call_of_the_conversation() -> None:
     assert accepted(talk, m.ConversationItemCreate(item=item))
 
 
+def test_an_output_names_no_call_that_was_deleted() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.say(m.ConversationItemDelete(item_id="item_c1"))
+    talk.hear("conversation.item.deleted", item_id="item_c1")
+    output = m.FunctionCallOutputItem(call_id="c1", output="12")
+    assert refusal(talk, m.ConversationItemCreate(item=output))[0] == "R-C12"
+
+
 def test_an_output_may_directly_follow_a_call_that_we_put_there() -> None:
     talk = Talk()
     talk.say(m.ConversationItemCreate(item=m.FunctionCallItem(name="f", call_id="c1", arguments="{}")))

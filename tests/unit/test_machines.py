@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 
@@ -123,7 +122,10 @@ def test_what_a_namespace_inherits_or_hides_may_go_unused() -> None:
 
 def test_what_a_module_imports_may_go_unused_and_what_it_defines_may_not() -> None:
     module = ModuleType("effects_of_a_door")
-    imported: Callable[[], None] = lambda: None  # its home is this module, not that one
+
+    def imported() -> None:
+        """Its home is this module, not that one."""
+
     vars(module).update(is_allowed=Functions.is_allowed, creak=Functions.creak, imported=imported)
     assert build_table(PUSH, module).name == "door"
 

@@ -312,7 +312,6 @@ class TestReports:
         assert closed.fault is not None
         assert (closed.fault.kind, closed.fault.rule) == ("protocol", "R-E1")
 
-
     def test_a_bound_of_ours_is_no_fault_of_a_strict_sessions_peer(self) -> None:
         server = a_server(SessionConfig(strict=True, limits=Limits(conversation_items=1)))
         create = json.dumps(

@@ -25,9 +25,7 @@ def test_a_response_without_usage_is_counted_as_unknown_and_costs_nothing() -> N
 
 
 def test_numbers_that_the_server_left_out_or_null_count_as_nothing() -> None:
-    usage = m.ResponseUsage(
-        total_tokens=None, output_tokens=7, input_token_details=m.InputTokenDetails(text_tokens=1)
-    )
+    usage = m.ResponseUsage(total_tokens=None, output_tokens=7, input_token_details=m.InputTokenDetails(text_tokens=1))
     assert Usage().plus(usage) == Usage(responses=1, output_tokens=7)
 
 

@@ -203,7 +203,8 @@ class HandshakeReceived(Struct, frozen=True, tag_field="do", tag="handshake_rece
     subprotocols: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"HandshakeReceived(path={self.path!r}, query=<{len(self.query)} characters>, headers=<{len(self.headers)}>)"
+        hidden = f"query=<{len(self.query)} characters>, headers=<{len(self.headers)}>"
+        return f"HandshakeReceived(path={self.path!r}, {hidden})"
 
 
 class Report(Struct, frozen=True, tag_field="do", tag="report"):
@@ -244,6 +245,7 @@ Action: TypeAlias = (
     | Closed
 )
 Actions: TypeAlias = tuple[Action, ...]
+
 
 def actions_to_builtins(actions: Actions) -> list[Mapping[str, object]]:
     """Plain dictionaries, for traces: bytes become base64 text, events what the wire would show."""

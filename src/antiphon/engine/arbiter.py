@@ -250,6 +250,11 @@ class Arbiter:
         if call_id not in self._answered:  # an output may be sent before the response is done
             self._remember(self.owed, call_id)
 
+    def uncalled(self, call_id: str) -> None:
+        """A function call was deleted: its output is not waited for any more."""
+        self.owed.pop(call_id, None)
+        self.release()
+
     def _remember(self, calls: dict[str, None], call_id: str) -> None:
         calls[call_id] = None
         if len(calls) > self._session.config.limits.response_parts:

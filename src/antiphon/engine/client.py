@@ -253,9 +253,7 @@ class ClientSession(Session, role=Role.CLIENT):
             return event
         return structs.replace(event, event_id=self.next_id("event"))
 
-    def send(
-        self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()
-    ) -> Actions:
+    def send(self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
         command = self._checked(event, now, override)
         self.enter(now)
         self._submit(self.identify(command), forced="R-Q1" in override)
@@ -309,14 +307,10 @@ class ClientSession(Session, role=Role.CLIENT):
         output = event.item if isinstance(event, m.ConversationItemCreate) else None
         if isinstance(output, m.FunctionCallItem):
             self._know_call(output)  # an output may follow at once
-        self.arbiter.command_sent(
-            output_of=output.call_id if isinstance(output, m.FunctionCallOutputItem) else None
-        )
+        self.arbiter.command_sent(output_of=output.call_id if isinstance(output, m.FunctionCallOutputItem) else None)
 
     def _cancelling(self, event: m.ResponseCancel) -> None:
-        record = (
-            self.responses.get(event.response_id) if isinstance(event.response_id, str) else self.default_response
-        )
+        record = self.responses.get(event.response_id) if isinstance(event.response_id, str) else self.default_response
         if record is not None and record.is_open:
             self.step(RESPONSE, record, "response.cancel", event)
 
@@ -524,6 +518,12 @@ class ClientSession(Session, role=Role.CLIENT):
         if isinstance(item.call_id, str):
             self._know_call(item)
             self.arbiter.called(item.call_id)
+
+    def uncalled(self, item: m.FunctionCallItem) -> None:
+        """A function call was deleted: no output can be given to it any more (R-C12)."""
+        if isinstance(item.call_id, str):
+            self.calls.pop(item.call_id, None)
+            self.arbiter.uncalled(item.call_id)
 
     def finish_text(self, stream: StreamRecord, text: str, event: m.Event) -> None:
         """The whole text of a stream: it replaces the deltas, which said the same (R-P6)."""

@@ -39,7 +39,8 @@ class AudioDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="au
     audio: bytes
 
     def __repr__(self) -> str:
-        return f"AudioDelta(response_id={self.response_id!r}, output_index={self.output_index}, audio=<{len(self.audio)} bytes>)"
+        place = f"response_id={self.response_id!r}, output_index={self.output_index}"
+        return f"AudioDelta({place}, audio=<{len(self.audio)} bytes>)"
 
 
 class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="arguments_delta"):

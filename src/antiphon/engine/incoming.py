@@ -329,6 +329,8 @@ class ConversationItemRules:
         if not session.acknowledgements.answered("conversation.item.delete", event, key=item.id):
             session.report("R-A1", event, "no conversation.item.delete of ours is unanswered")
         session.conversation.delete(item.id)
+        if isinstance(item, Node) and isinstance(item.item, m.FunctionCallItem):
+            session.uncalled(item.item)
 
     @staticmethod
     def retrieved(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemRetrieved) -> None:

@@ -169,9 +169,7 @@ def _known(code: str) -> Callable[[ClientSession, Any], Refusals]:
 
 def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Refusals:
     if not session.knows_item(event.item_id):
-        return [
-            _refusal(f"item {event.item_id!r} does not exist", "R-C5", "item_truncate_invalid_item_id", "item_id")
-        ]
+        return [_refusal(f"item {event.item_id!r} does not exist", "R-C5", "item_truncate_invalid_item_id", "item_id")]
     if not isinstance(event.audio_end_ms, int):
         return [_refusal("audio_end_ms must be an integer of milliseconds", "R-C5", "invalid_type", "audio_end_ms")]
     if event.audio_end_ms < 0:

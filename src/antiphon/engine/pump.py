@@ -23,7 +23,7 @@ class Engine(Protocol):
 
 
 class Pump:
-    """A queue of actions between one engine and one driver. Empty between two events, so a snapshot is then possible."""
+    """A queue of actions between one engine and one driver. Empty between two events: then a snapshot is possible."""
 
     __slots__ = ("_actions", "_engine")
 

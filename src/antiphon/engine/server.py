@@ -148,7 +148,9 @@ class ServerSession(Session, role=Role.SERVER):
             max_tombstones=limits.tombstones,
             max_early=limits.early_transcripts,
         )
-        self.input_audio = InputAudioLedger(retain_bytes=limits.retained_audio_bytes if config.retain_input_audio else 0)
+        self.input_audio = InputAudioLedger(
+            retain_bytes=limits.retained_audio_bytes if config.retain_input_audio else 0
+        )
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
         self.spoken: dict[str, int] = {}
@@ -361,9 +363,7 @@ class ServerSession(Session, role=Role.SERVER):
         self._emit_input(
             m.InputAudioBufferCommitted(item_id=item_id, previous_item_id=None if last is None else last.id)
         )
-        item = m.MessageItem(
-            id=item_id, status="completed", role="user", content=[m.InputAudio(transcript=None)]
-        )
+        item = m.MessageItem(id=item_id, status="completed", role="user", content=[m.InputAudio(transcript=None)])
         placement = self.conversation.insert(item)
         assert placement is not None  # without a predecessor an item always has a place
         self.add(placement.node, item)
@@ -389,9 +389,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.enter(now)
         self.speech_cleared = False
         self.speech_item_id = self.next_id("item")
-        self._emit_input(
-            m.InputAudioBufferSpeechStarted(audio_start_ms=audio_start_ms, item_id=self.speech_item_id)
-        )
+        self._emit_input(m.InputAudioBufferSpeechStarted(audio_start_ms=audio_start_ms, item_id=self.speech_item_id))
         record = self.default_response
         if record is not None and detection.interrupt_response is not False:
             self.step(RESPONSE, record, "response.cancel", "turn_detected")
@@ -407,18 +405,14 @@ class ServerSession(Session, role=Role.SERVER):
         self.enter(now)
         if self.speech_item_id is None:  # a manual commit used the announced id up (R-I2)
             self.speech_item_id = self.next_id("item")
-        self._emit_input(
-            m.InputAudioBufferSpeechStopped(audio_end_ms=audio_end_ms, item_id=self.speech_item_id)
-        )
+        self._emit_input(m.InputAudioBufferSpeechStopped(audio_end_ms=audio_end_ms, item_id=self.speech_item_id))
         self.commit(audio_end_ms)
         detection = self.turn_detection
         if detection is not None and detection.create_response is not False and self.default_response is None:
             self.request_response("vad", None, None)
         return self.leave()
 
-    def transcribed(
-        self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant
-    ) -> Actions:
+    def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant) -> Actions:
         self._ready(now)
         if self.conversation.get(item_id) is None:
             if self.conversation.is_deleted(item_id):
@@ -503,9 +497,11 @@ class ServerSession(Session, role=Role.SERVER):
     def _effective(self, params: m.ResponseCreateParams | None) -> m.ResponseCreateParams:
         """The session's values, with what the request overrides."""
         session = self.configuration
-        own: dict[str, Any] = {} if params is None else {
-            name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not UNSET
-        }
+        own: dict[str, Any] = (
+            {}
+            if params is None
+            else {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not UNSET}
+        )
         inherited = {
             name: getattr(session, name, UNSET)
             for name in ("instructions", "output_modalities", "tools", "tool_choice", "max_output_tokens")
@@ -626,7 +622,9 @@ class ServerSession(Session, role=Role.SERVER):
         except UnicodeEncodeError:
             return LocalProtocolError("the delta holds a surrogate without its partner", rule="R-E2")
         if output.text_bytes + size > self.config.limits.message_bytes:
-            return LocalProtocolError("an item's end tells its whole text, and no message could hold this one", rule="R-N2")
+            return LocalProtocolError(
+                "an item's end tells its whole text, and no message could hold this one", rule="R-N2"
+            )
         return None
 
     def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
@@ -721,9 +719,7 @@ class ServerSession(Session, role=Role.SERVER):
         if output.kind == "function_call":
             self._emit_part(
                 output,
-                m.ResponseFunctionCallArgumentsDone(
-                    **ids, call_id=output.call_id, name=output.name, arguments=text
-                ),
+                m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
             )
             self._know_call(output.call_id)
         else:

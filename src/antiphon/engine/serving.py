@@ -52,7 +52,9 @@ class Output:
         "text_bytes",
     )
 
-    def __init__(self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord) -> None:
+    def __init__(
+        self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord
+    ) -> None:
         self.id = id
         self.index = index
         self.kind: Literal["text", "audio", "function_call"] = kind
@@ -348,9 +350,7 @@ class TranscriptionRules:
     """Effects of the transcription table, server side."""
 
     @staticmethod
-    def append(
-        _it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionDelta
-    ) -> None:
+    def append(_it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionDelta) -> None:
         session.conversation.transcription_delta(event.item_id, event.content_index or 0, event.delta or "")
         session.say(event)
 
@@ -362,9 +362,7 @@ class TranscriptionRules:
         session.say(event)
 
     @staticmethod
-    def fail(
-        _it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionFailed
-    ) -> None:
+    def fail(_it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionFailed) -> None:
         session.conversation.transcription_failed(event.item_id, event.content_index, event.error.message or "")
         session.say(event)
 
@@ -425,7 +423,11 @@ def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
     if isinstance(item, m.UnknownItem | m.ItemReference):
         return Refusal(
             "invalid_value",
-            {"value": item.type, "supported": "'message', 'function_call', 'function_call_output'", "param": "item.type"},
+            {
+                "value": item.type,
+                "supported": "'message', 'function_call', 'function_call_output'",
+                "param": "item.type",
+            },
         )
     if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls:
         return Refusal("invalid_tool_call_id", {"call_id": item.call_id})

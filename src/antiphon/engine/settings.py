@@ -99,7 +99,7 @@ _BETA_KEYS = frozenset(
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 """What a session shows and no update names."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
-"""Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up without end."""
+"""Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
 _MODALITIES = (["text"], ["audio"])
 _VAD_TYPES = ("server_vad", "semantic_vad")
 _FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")

@@ -188,7 +188,7 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
 
 
 def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
-    """A session's JSON without what authorises its MCP tools: keys are never stored, and are given anew after a restore."""
+    """A session's JSON without what authorises its MCP tools: keys are never stored, but given anew."""
     kept = {key: value for key, value in session.items() if key != "client_secret"}
     tools = session.get("tools")
     if isinstance(tools, list):
