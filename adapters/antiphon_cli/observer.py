@@ -217,7 +217,7 @@ class Observer:
         for response in session.responses.values():
             if response.is_open:
                 yield Open(self._lines.get(("response", response.id)), f"response {response.id} has no response.done")
-        for pending in session.acknowledgements.unanswered():
+        for pending in session.unanswered:
             yield Open(self._lines.get(("command", pending.event_id)), f"{pending.type} was not answered")
         for request in session.arbiter.sent:
             yield Open(self._lines.get(("command", request.event_id)), "response.create was not answered")

@@ -569,3 +569,12 @@ def test_a_plain_request_is_still_plain_after_a_snapshot_although_its_text_carri
     talk.ask("a")
     talk = talk.restored()
     assert outcomes(talk.ask("b")) == {"b": Merged("a")}
+
+
+def test_what_waits_for_an_output_waits_no_longer_than_to_the_end_of_the_next_response() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    assert sent_types(talk.ask("held")) == []
+    talk.created("r2")  # the user spoke, and voice detection began a response without the output of c2
+    assert sent_types(talk.done("r2")) == ["response.create"]

@@ -264,6 +264,8 @@ class Arbiter:
 
     def created(self, response: Response, *, in_conversation: bool) -> Request | None:
         """The request behind a new response, by its echoed metadata, else by order (R-Q2); None: not ours."""
+        if in_conversation:
+            self.owed.clear()  # the talk went on without those outputs: what waited for them waits no longer (R-Q1)
         for request in self.sent:
             if request.in_conversation == in_conversation and _echoes(request, response):
                 self.sent.remove(request)

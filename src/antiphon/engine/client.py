@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import UNSET, UnsetType, structs
 
 from antiphon import messages as m
-from antiphon.engine.acknowledgements import Acknowledgements
+from antiphon.engine.acknowledgements import Acknowledgements, Pending
 from antiphon.engine.actions import Action, Actions, Deliver, Dropped, RequestSettled, TransmitMessage
 from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.audio import InputAudioLedger, append_message, byte_length
@@ -158,6 +158,11 @@ class ClientSession(Session, role=Role.CLIENT):
     def input_audio_buffer_state(self) -> str:
         """The buffer's state in ``spec/machines/input_audio_buffer.toml``."""
         return self.detector.state
+
+    @property
+    def unanswered(self) -> tuple[Pending, ...]:
+        """The commands whose answer is still out, oldest first; `response.create` is not among them."""
+        return self.acknowledgements.unanswered()
 
     @property
     def default_response(self) -> ResponseRecord | None:
