@@ -759,3 +759,17 @@ def test_a_call_may_be_answered_while_its_response_goes_on() -> None:
     talk.created("r1")
     talk.generates("r1", {**call("c1"), "arguments": ""})
     assert sent_types(talk.outputs("c1")) == ["conversation.item.create"]
+
+
+def test_the_whole_text_of_a_part_that_was_cut_is_not_held_against_its_deltas() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.part("r1", "i1")
+    talk.hear("response.output_audio_transcript.delta", delta="one ", **at("r1", "i1"))
+    talk.audio("r1", "i1", 1000)
+    talk.say(m.ConversationItemTruncate(item_id="i1", content_index=0, audio_end_ms=500))
+    talk.hear("conversation.item.truncated", item_id="i1", content_index=0, audio_end_ms=500)
+    talk.hear("response.output_audio_transcript.delta", delta="two", **at("r1", "i1"))
+    talk.hear("response.output_audio.done", **at("r1", "i1"))
+    assert rules(talk.hear("response.output_audio_transcript.done", transcript="one two", **at("r1", "i1"))) == []

@@ -536,7 +536,8 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         node = self.conversation.get(stream.item_id)
         record = node if node is not None else self.conversation.early(stream.item_id)
-        part = None if record is None else record.parts.get(stream.content_index)
+        cut = record is not None and stream.content_index in record.cuts  # what came after the cut was not kept
+        part = None if record is None or cut else record.parts.get(stream.content_index)
         if part is not None and part.text_bytes and part.text != text:
             self.report("R-P6", event, "the whole text is not what its deltas said")
         self.conversation.text_done(stream.item_id, stream.content_index, text)
