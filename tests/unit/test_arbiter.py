@@ -247,6 +247,29 @@ def test_a_request_after_a_new_output_is_not_the_wish_that_went_out_before_it() 
     assert sent_types(talk.ask("b")) == ["response.create"]
 
 
+def test_a_reply_that_runs_is_not_the_reply_to_a_call_of_its_own() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.created("r2", request="a")
+    talk.generates("r2", {**call("c2"), "arguments": ""})
+    talk.finishes("r2", call("c2"))
+    talk.outputs("c2")
+    assert talk.ask("b") == ()
+    assert [event["event_id"] for event in sent(talk.done("r2"))] == ["b"]
+
+
+def test_a_request_with_wishes_of_its_own_does_not_stand_for_a_plain_reply() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a", instructions="aloud")
+    assert talk.ask("b") == ()
+    talk.created("r2", request="a")
+    assert [event["event_id"] for event in sent(talk.done("r2"))] == ["b"]
+
+
 def test_a_plain_request_that_follows_no_output_is_not_taken_for_the_one_that_runs() -> None:
     talk = Talk()
     talk.calls("r1", "c1")
@@ -290,6 +313,16 @@ def test_outputs_are_not_waited_for_against_the_policy() -> None:
     talk.calls("r1", "c1", "c2")
     talk.outputs("c1")
     assert sent_types(talk.ask("a")) == ["response.create"]
+
+
+def test_a_response_out_of_band_does_not_end_the_wait_for_outputs() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    assert talk.ask("held") == ()
+    talk.created("aside", conversation_id=None)
+    assert sent_types(talk.done("aside", conversation_id=None)) == []
+    assert sent_types(talk.outputs("c2")) == ["conversation.item.create", "response.create"]
 
 
 def test_a_call_that_was_not_completed_owes_nothing() -> None:
@@ -495,6 +528,14 @@ def test_interrupt_withdraws_what_waits() -> None:
     assert sent_types(talk.done("r0", "cancelled")) == []
 
 
+def test_what_was_withdrawn_stands_for_nobody() -> None:
+    talk = busy(Talk())
+    talk.ask("a")
+    talk.client.interrupt(0)
+    assert talk.ask("b") == ()
+    assert [event["event_id"] for event in sent(talk.done("r0", "cancelled"))] == ["b"]
+
+
 def test_interrupt_leaves_what_is_on_its_way() -> None:
     talk = Talk()
     talk.ask("a")
@@ -551,6 +592,16 @@ def test_requests_in_every_state_come_back_from_a_snapshot() -> None:
     assert outcomes(talk.done("r1")) == {"running": Finished("r1", "completed", None)}
     assert talk.client.deadline == Durations().request
     assert list(outcomes(talk.tick())) == ["sent", "waiting"]
+
+
+def test_what_is_left_of_a_deadline_comes_back_from_a_snapshot() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.now = Durations().request - 1
+    talk.ask("aside", conversation="none")
+    talk = talk.restored()
+    talk.now += 1
+    assert outcomes(talk.client.tick(talk.now)) == {"a": TimedOut()}
 
 
 def test_owed_outputs_come_back_from_a_snapshot() -> None:

@@ -29,6 +29,8 @@ from antiphon import (
     Endpoint,
     Fault,
     HandshakeReceived,
+    InputAudio,
+    InputCommitted,
     ItemFinished,
     Limits,
     LocalProtocolError,
@@ -904,6 +906,76 @@ class TestRestoring:
             RequestSettled("ask", Dropped("disconnected")),
             OpenTransport(2, 1),
         )
+
+    def test_it_stands_in_nobodys_way_afterwards(self) -> None:
+        client, peer = talking()
+        client.receive_data(peer.text(CREATED), 0)
+        for name in ("sent", "waiting"):
+            client.send(m.ResponseCreate(event_id=name), 0)
+        again, peer = self.restored(client), a_wire("server")
+        peer.receive(written(again.opened(50)))
+        again.receive_data(peer.accept()[0] + peer.text(CREATED), 50)
+        (message,) = peer.receive(written(again.send(m.ResponseCreate(event_id="new"), 50)))
+        assert isinstance(message, bytes)
+        assert json.loads(message)["event_id"] == "new"
+        assert again.next_timer == (Timer.PING, 150)
+
+    def test_what_waited_for_a_socket_waits_for_the_next(self) -> None:
+        client = a_client()
+        client.send(m.ResponseCreate(event_id="ask"), 0)
+        client.append_audio(bytes(4), 0)
+        again, peer = self.restored(client), a_wire("server")
+        assert again.start(50) == (OpenTransport(1, 1),)
+        peer.receive(written(again.opened(50)))
+        messages = peer.receive(written(again.receive_data(peer.accept()[0], 50)))
+        types = [json.loads(message)["type"] for message in messages if isinstance(message, bytes)]
+        assert types == ["response.create", "input_audio_buffer.append"]
+
+    def test_the_buffer_of_the_next_socket_is_empty(self) -> None:
+        client, peer = talking()
+        client.receive_data(peer.text(CREATED), 0)
+        client.append_audio(bytes(48 * 200), 0)
+        again = self.restored(client)
+        assert isinstance(again.session, ClientSession)
+        assert again.session.input_audio_buffer.total == 0
+        with pytest.raises(LocalProtocolError, match="R-I3"):
+            again.send(m.InputAudioBufferCommit(), 50)
+
+    def test_the_voice_of_the_next_session_was_not_heard_yet(self) -> None:
+        client, peer = talking()
+        part = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+        opened = {"type": "response.content_part.added", "part": {"type": "audio"}, **part}
+        client.receive_data(peer.text(CREATED) + peer.text(json.dumps(opened).encode()), 0)
+        assert isinstance(client.session, ClientSession)
+        assert client.session.has_spoken
+        again = self.restored(client)
+        assert isinstance(again.session, ClientSession)
+        assert not again.session.has_spoken
+
+    def test_a_server_shows_a_new_session_on_the_next_socket(self) -> None:
+        server, _ = serving()
+        again, peer = self.restored(server), a_wire("client")
+        again.opened(50)
+        again.receive_data(peer.request(ENDPOINT), 50)
+        (message,) = [each for each in peer.receive(written(again.accept(50))) if isinstance(each, bytes)]
+        assert json.loads(message)["type"] == "session.created"
+
+    @pytest.mark.parametrize("retain", [False, True])
+    def test_a_server_hears_the_next_socket_from_its_first_sample(self, retain: bool) -> None:
+        server, peer = serving(retain_input_audio=retain)
+        append = json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA" * 100}).encode()
+        server.receive_data(peer.text(append), 0)
+        server.speech_started(0, 0)
+        again, peer = self.restored(server), a_wire("client")
+        again.opened(50)
+        again.receive_data(peer.request(ENDPOINT), 50)
+        peer.receive(written(again.accept(50)))
+        assert [each for each in again.receive_data(peer.text(append), 50) if isinstance(each, InputAudio)] == [
+            InputAudio(bytes(300), 0)
+        ]
+        again.speech_started(0, 50)
+        (committed,) = [each for each in again.speech_stopped(10, 50) if isinstance(each, InputCommitted)]
+        assert committed.audio == (bytes(300) if retain else None)
 
     def test_a_closed_connection_is_restored_closed(self) -> None:
         client, _ = talking()

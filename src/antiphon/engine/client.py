@@ -617,6 +617,8 @@ class ClientSession(Session, role=Role.CLIENT):
         self.listener.lost()
         self.acknowledgements.clear()
         self.arbiter.drop()
+        if self.link.state != "closed":
+            return  # what waits for a socket waits for the next
         gap, self.gap, self.gap_audio = self.gap, deque(), 0
         for entry in gap:
             if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate):
@@ -626,6 +628,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.step(SESSION, self.place, "internal.renewed", None)
         self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
         self.overdue_item_id = self.fatal_code = None
+        self.has_spoken = False  # the next session has no audio of the assistant yet
 
     def end_of_socket(self, code: int | None, reason: str) -> End:
         end = super().end_of_socket(code, reason)

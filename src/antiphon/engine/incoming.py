@@ -15,7 +15,7 @@ from msgspec import UNSET
 from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.arbiter import TAG
-from antiphon.engine.audio import AudioFormat
+from antiphon.engine.audio import AudioFormat, InputAudioLedger
 from antiphon.engine.conversation import Node
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
@@ -117,6 +117,7 @@ class InputAudioBufferRules:
 
     @staticmethod
     def renewed(_place: Place, session: ClientSession, _event: object) -> None:
+        session.input_audio = InputAudioLedger(session.input_audio.format)
         session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
 
 

@@ -148,9 +148,7 @@ class ServerSession(Session, role=Role.SERVER):
             max_tombstones=limits.tombstones,
             max_early=limits.early_transcripts,
         )
-        self.input_audio = InputAudioLedger(
-            retain_bytes=limits.retained_audio_bytes if config.retain_input_audio else 0
-        )
+        self.input_audio = InputAudioLedger(retain_bytes=self._retain_bytes)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
         self.spoken: dict[str, int] = {}
@@ -343,7 +341,21 @@ class ServerSession(Session, role=Role.SERVER):
         for record in [record for record in self.responses.values() if record.is_open]:
             self.step(RESPONSE, record, "internal.lost", None)
 
+    def end_generation(self) -> None:
+        self.step(SESSION, self.place, "internal.renewed", None)
+        self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
+
     # -- the input audio buffer ----------------------------------------------------------------------------------------
+
+    @property
+    def _retain_bytes(self) -> int:
+        return self.config.limits.retained_audio_bytes if self.config.retain_input_audio else 0
+
+    def begin_listening(self) -> None:
+        """A new socket begins with an empty buffer, and with its first sample."""
+        self.input_audio = InputAudioLedger(self.input_audio.format, retain_bytes=self._retain_bytes)
+        self.speech_item_id = None
+        self.speech_cleared = False
 
     def take_audio(self) -> None:
         """Audio of the client that passed its checks."""

@@ -233,8 +233,8 @@ class InputAudioBufferRules:
         session.clear(was_speaking=place.state == "speech")
 
     @staticmethod
-    def renewed(_place: Place, _session: ServerSession, _event: object) -> None:
-        """A server has one socket in its life."""
+    def renewed(_place: Place, session: ServerSession, _event: object) -> None:
+        session.begin_listening()
 
 
 class ResponseRules:

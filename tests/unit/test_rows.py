@@ -1,0 +1,643 @@
+"""Which rows of the tables an engine takes when it is driven from outside: all of them, but those that are named here.
+
+`tests/tables` walks the tables by themselves; here events, commands and the clock do it, through the public methods of
+a session. One table is explored at a time: in each situation that was found, every act of an alphabet is tried, until
+nothing new is found. So whatever a peer may say is tried in every state, and nothing of it may raise; and each
+situation has to come back from a snapshot as it was.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from antiphon import (
+    ArgumentsDelta,
+    AudioDelta,
+    Connection,
+    ConnectionConfig,
+    Content,
+    Endpoint,
+    Fault,
+    ItemFinished,
+    ItemStarted,
+    LocalProtocolError,
+    ResponseFinished,
+    Role,
+    Session,
+    SessionConfig,
+    Snapshot,
+    TextDelta,
+    TranscriptCompleted,
+    TranscriptDelta,
+    TranscriptFailed,
+)
+from antiphon import messages as m
+from antiphon.engine import incoming, serving
+from antiphon.engine.arbiter import REQUEST
+from antiphon.engine.content import TranscriptionResult
+from antiphon.engine.incoming import find_item
+from antiphon.engine.link import LINK
+from antiphon.engine.listener import PLAYBACK
+from antiphon.machines import STEPPERS, Row, Stateful, Stepper, Table
+from unit.engine_helpers import Talk, at, said, spoken
+from unit.server_helpers import Host, Numbers
+
+
+class Cell(NamedTuple):
+    """A row, in one of the states that it leads out of."""
+
+    state: str
+    on: str
+    guard: str | None = None
+
+
+WorldT = TypeVar("WorldT")
+Acts: TypeAlias = Mapping[str, Callable[[WorldT], object]]
+
+
+# -- exploring ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def watched(table: Table) -> Iterator[set[Cell]]:
+    """The cells of ``table`` that sessions take that are made inside of this."""
+    taken: set[Cell] = set()
+    steppers = cast(dict[str, Stepper], STEPPERS)
+    real = steppers["compiled"]
+
+    def step(which: Table, obj: Stateful, on: str, engine: object, event: object) -> Row | None:
+        row = real(which, obj, on, engine, event)
+        if which is table and row is not None:
+            taken.add(Cell(row.source, row.on, row.guard_name))
+        return row
+
+    steppers["compiled"] = step
+    try:
+        yield taken
+    finally:
+        steppers["compiled"] = real
+
+
+def untaken(
+    table: Table, *explorations: tuple[Callable[[], WorldT], Acts[WorldT], Callable[[WorldT], Hashable]]
+) -> set[Cell]:
+    """The cells of ``table`` that no exploration took."""
+    with watched(table) as taken:
+        for make, acts, situation in explorations:
+            explore(make, acts, situation)
+    return {each for each in cells(table) if each not in taken}
+
+
+def cells(table: Table) -> Iterator[Cell]:
+    """Every row of ``table``, in every state that it leads out of."""
+    for state, by_event in table.cells.items():
+        for on, rows in by_event.items():
+            for row in rows:
+                yield Cell(state, on, row.guard_name)
+
+
+def explore(make: Callable[[], WorldT], acts: Acts[WorldT], situation: Callable[[WorldT], Hashable]) -> None:
+    """Try every act in every situation that can be told apart. A local refusal is an answer like others."""
+    seen = {situation(make())}
+    paths: deque[tuple[str, ...]] = deque([()])
+    while paths:
+        path = paths.popleft()
+        for name in acts:
+            world = make()
+            for each in (*path, name):
+                with suppress(LocalProtocolError):
+                    acts[each](world)
+            found = situation(world)
+            if found not in seen:
+                seen.add(found)
+                paths.append((*path, name))
+                if isinstance(world, (Talk, Host)):
+                    world.restored()  # which asserts that nothing is lost
+
+
+def restore(world: Talk | Host) -> None:
+    """What a session knows goes to another process, to another socket; this one stays as it is."""
+    session: Session = world.client if isinstance(world, Talk) else world.server
+    config = ConnectionConfig(endpoint=Endpoint.custom("ws://example.org/"), session=world.config)
+    Connection.restore(session.snapshot(world.now), config, now=world.now, entropy=Numbers(1000))
+
+
+# -- a client: its item x, of response r (or o, out of band) -----------------------------------------------------------
+
+
+def hears(type: str, **fields: Any) -> Callable[[Talk], object]:
+    return lambda talk: talk.hear(type, **fields)
+
+
+def item(status: str, **fields: Any) -> dict[str, Any]:
+    return {**spoken("x"), "status": status, **fields}
+
+
+TOOLS = {"id": "x", "type": "mcp_list_tools", "server_label": "s", "tools": []}
+
+
+def output(end: str, response_id: str, status: str) -> Callable[[Talk], object]:
+    return hears(f"response.output_item.{end}", response_id=response_id, output_index=0, item=item(status))
+
+
+def member(end: str, content: dict[str, Any]) -> Callable[[Talk], object]:
+    return hears(f"conversation.item.{end}", previous_item_id=None, item=content)
+
+
+def lose_socket(talk: Talk) -> object:
+    return talk.lose_socket()
+
+
+ITEM: Acts[Talk] = {
+    "r": lambda talk: talk.created("r"),
+    "o": lambda talk: talk.created("o", conversation_id=None),
+    "announced": output("added", "r", "in_progress"),
+    "announced out of band": output("added", "o", "in_progress"),
+    "output done": output("done", "r", "completed"),
+    "output done out of band": output("done", "o", "completed"),
+    "added": member("added", item("completed")),
+    "added in progress": member("added", item("in_progress")),
+    "tools added": member("added", TOOLS),
+    "created": member("created", item("completed")),
+    "created in progress": member("created", item("in_progress")),
+    "done": member("done", item("completed")),
+    "retrieved": member("retrieved", item("completed")),
+    "truncated": hears("conversation.item.truncated", item_id="x", content_index=0, audio_end_ms=0),
+    "deleted": hears("conversation.item.deleted", item_id="x"),
+    "another event": hears("input_audio_buffer.cleared"),
+    "r is done": lambda talk: talk.done("r"),
+    "o is done": lambda talk: talk.done("o", conversation_id=None),
+    "the end": lose_socket,
+}
+
+
+def response_of(talk: Talk, response_id: str) -> Hashable:
+    record = talk.client.responses.get(response_id)
+    return None if record is None else (record.state, "x" in record.item_ids)
+
+
+def item_of(talk: Talk) -> Hashable:
+    client, found = talk.client, find_item(talk.client, "x")
+    where = found.state, type(found).__name__, "x" in client.outputs, client.overdue_item_id
+    return *where, response_of(talk, "r"), response_of(talk, "o"), client.link.state
+
+
+def test_a_client_takes_every_row_of_an_item_but_those_that_the_overdue_done_comes_before() -> None:
+    never = untaken(incoming.CONVERSATION_ITEM, (Talk, ITEM, item_of))
+    # In `added` the very next event is the item's done, or moves it to `lingering` before it does anything itself.
+    assert never == {
+        each
+        for each in cells(incoming.CONVERSATION_ITEM)
+        if each.state == "added" and each.on not in ("conversation.item.done", "internal.other_event", "internal.lost")
+    }
+
+
+def streaming(content_index: int) -> dict[str, Callable[[Talk], object]]:
+    place = at("r", "x", content_index)
+    events: dict[str, dict[str, Any]] = {
+        "response.content_part.added": {"part": {"type": "text", "text": ""}},
+        "response.output_text.delta": {"delta": "a"},
+        "response.output_text.done": {"text": "a"},
+        "response.output_audio.delta": {"delta": "AAAA"},
+        "response.output_audio.done": {},
+        "response.output_audio_transcript.delta": {"delta": "a"},
+        "response.output_audio_transcript.done": {"transcript": "a"},
+        "response.content_part.done": {"part": {"type": "text", "text": "a"}},
+    }
+    acts = {f"{type} {content_index}": hears(type, **fields, **place) for type, fields in events.items()}
+    acts[f"audio part {content_index}"] = hears("response.content_part.added", part={"type": "audio"}, **place)
+    return acts
+
+
+def arguments(kind: str) -> dict[str, Callable[[Talk], object]]:
+    place = {"response_id": "r", "item_id": "x", "output_index": 0, "call_id": "c"}
+    delta, done = f"response.{kind}_call_arguments.delta", f"response.{kind}_call_arguments.done"
+    return {delta: hears(delta, delta="a", **place), done: hears(done, arguments="a", name="f", **place)}
+
+
+PART: Acts[Talk] = {
+    **{name: ITEM[name] for name in ("announced", "added in progress", "done", "output done", "r is done", "the end")},
+    **streaming(0),
+    **streaming(-1),  # where arguments are kept: only a peer that counts strangely comes there
+    **arguments("function"),
+    **arguments("mcp"),
+}
+
+
+def responding() -> Talk:
+    talk = Talk()
+    talk.created("r")
+    return talk
+
+
+def parts_of(talk: Talk) -> Hashable:
+    streams = tuple((place, stream.state) for place, stream in sorted(talk.client.streams.items()))
+    return streams, find_item(talk.client, "x").state, response_of(talk, "r"), talk.client.link.state
+
+
+def test_a_client_takes_every_row_of_a_part_that_was_opened() -> None:
+    never = untaken(incoming.CONTENT_PART, (responding, PART, parts_of))
+    assert {each.state for each in never} == {"absent"}  # a part is known from its first event on, which opens it
+    assert {each.on for each in never} == {"internal.item_done", "internal.response_done", "internal.lost"}
+
+
+def ends(status: str) -> Callable[[Talk], object]:
+    return lambda talk: talk.done("r", status)
+
+
+RESPONSE: Acts[Talk] = {
+    "created": lambda talk: talk.created("r"),
+    "another created": lambda talk: talk.created("s"),
+    "activity": output("added", "r", "in_progress"),
+    "cancel": lambda talk: talk.say(m.ResponseCancel(response_id="r"), override={"R-Q7"}),
+    "malformed": hears("response.done", response=5),
+    "the end": lose_socket,
+    **{status: ends(status) for status in ("completed", "cancelled", "incomplete", "failed", "astonished")},
+}
+
+
+def test_a_client_takes_every_row_of_a_response() -> None:
+    def situation(talk: Talk) -> Hashable:
+        return response_of(talk, "r"), response_of(talk, "s"), talk.client.link.state
+
+    assert untaken(incoming.RESPONSE, (Talk, RESPONSE, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_the_input_audio_buffer() -> None:
+    buffer = partial(lambda name, **fields: hears(f"input_audio_buffer.{name}", **fields))
+    acts: Acts[Talk] = {
+        "started": buffer("speech_started", audio_start_ms=0, item_id="u"),
+        "stopped": buffer("speech_stopped", audio_end_ms=0, item_id="u"),
+        "stopped under another id": buffer("speech_stopped", audio_end_ms=0, item_id="v"),
+        "committed": buffer("committed", item_id="u", previous_item_id=None),
+        "committed under another id": buffer("committed", item_id="v", previous_item_id=None),
+        "cleared": buffer("cleared"),
+        "timeout": buffer("timeout_triggered", item_id="u", audio_start_ms=0, audio_end_ms=1),
+        "commit": lambda talk: talk.say(m.InputAudioBufferCommit(), override={"R-I3"}),
+        "clear": lambda talk: talk.say(m.InputAudioBufferClear()),
+        "restored": restore,
+    }
+
+    def situation(talk: Talk) -> Hashable:
+        client = talk.client
+        pending = frozenset(each.type for each in client.unanswered)
+        return client.input_audio_buffer_state, client.announced_item_id, client.timeout_item_id, pending
+
+    assert untaken(incoming.INPUT_AUDIO_BUFFER, (Talk, acts, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_the_output_audio_buffer() -> None:
+    acts = {end: hears(f"output_audio_buffer.{end}", response_id="r") for end in ("started", "stopped", "cleared")}
+
+    def situation(talk: Talk) -> Hashable:
+        return tuple(place.state for place in talk.client.deliveries.values())
+
+    over_webrtc = partial(Talk, transport="webrtc")
+    assert untaken(incoming.OUTPUT_AUDIO_BUFFER, (Talk, acts, situation), (over_webrtc, acts, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_remote_work() -> None:
+    acts = {
+        f"{work}.{step}": hears(f"{work}.{step}", item_id="x", output_index=0)
+        for work in ("mcp_list_tools", "response.mcp_call")
+        for step in ("in_progress", "completed", "failed")
+    }
+
+    def situation(talk: Talk) -> Hashable:
+        return tuple(place.state for place in talk.client.mcp_work.values())
+
+    assert untaken(incoming.MCP, (Talk, acts, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_a_transcription() -> None:
+    place = {"item_id": "u", "content_index": 0}
+    ends: dict[str, dict[str, Any]] = {
+        "delta": {"delta": "a"},
+        "segment": {"id": "s", "text": "a", "speaker": "b", "start": 0, "end": 1},
+        "completed": {"transcript": "a"},
+        "failed": {"error": {"message": "no"}},
+    }
+    acts = {
+        end: hears(f"conversation.item.input_audio_transcription.{end}", **place, **fields)
+        for end, fields in ends.items()
+    }
+
+    def situation(talk: Talk) -> Hashable:
+        return talk.client.conversation.transcription("u", 0).state
+
+    assert untaken(incoming.TRANSCRIPTION, (Talk, acts, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_the_session() -> None:
+    acts: Acts[Talk] = {
+        "opened": lambda talk: talk.client.opened(talk.now),
+        "created": hears("session.created", session={"type": "realtime"}),
+        "updated": hears("session.updated", session={"type": "realtime"}),
+        "another event": hears("response.created", response={"id": "r"}),
+        "fatal": lambda talk: talk.error("session_expired"),
+        "update": lambda talk: talk.say(m.SessionUpdate(session=m.RealtimeSession())),
+        "restored": restore,
+    }
+
+    def situation(talk: Talk) -> Hashable:
+        return talk.client.state, talk.client.link.state, bool(talk.client.unanswered)
+
+    fresh, sideband = partial(Talk, begun=False), partial(Talk, begun=False, transport="sideband")
+    assert untaken(incoming.SESSION, (fresh, acts, situation), (sideband, acts, situation)) == set()
+
+
+def tick(talk: Talk) -> object:
+    return talk.tick() if talk.client.deadline is not None else ()
+
+
+def test_a_client_takes_every_row_of_playback() -> None:
+    place = at("r", "x")
+    acts: Acts[Talk] = {
+        "audio": lambda talk: talk.audio("r", "x", 100),
+        "half a sample": hears("response.output_audio.delta", delta="AA==", **place),
+        "done": hears("response.output_audio.done", **place),
+        "some was played": lambda talk: talk.listen("x", 50),
+        "all was played": lambda talk: talk.listen("x", 100_000),
+        "interrupt": lambda talk: talk.client.interrupt(talk.now),
+        "stopped": lambda talk: talk.stopped("x", 60),
+        "truncated": ITEM["truncated"],
+        "tick": tick,
+        "the end": lose_socket,
+    }
+
+    def speaking() -> Talk:
+        talk = responding()
+        talk.generates("r", spoken("x"))
+        talk.part("r", "x")
+        return talk
+
+    def situation(talk: Talk) -> Hashable:
+        entry, state = talk.client.playback.get("x", 0), talk.client.link.state
+        if entry is None:
+            return state
+        return entry.state, entry.done, entry.heard_all, entry.played > 0, entry.received > 0, state
+
+    assert untaken(PLAYBACK, (speaking, acts, situation)) == set()
+
+
+def test_a_client_takes_every_row_of_a_request() -> None:
+    def created(talk: Talk) -> object:
+        sent = talk.client.arbiter.sent
+        return talk.created("r", request=sent[0].event_id if sent else None)
+
+    acts: Acts[Talk] = {
+        "ask": lambda talk: talk.ask("plain"),
+        "ask for more": lambda talk: talk.ask("special", instructions="x"),
+        "created": created,
+        "done": lambda talk: talk.done("r"),
+        "error": lambda talk: talk.error("conversation_already_has_active_response"),
+        "tick": tick,
+        "interrupt": lambda talk: talk.client.interrupt(talk.now),
+        "the end": lose_socket,
+        "close": lambda talk: talk.client.close(talk.now),
+    }
+
+    def situation(talk: Talk) -> Hashable:
+        requests = talk.client.arbiter
+        queue = min(len(requests.queue), 2)
+        return queue, len(requests.sent), len(requests.active), response_of(talk, "r"), talk.client.link.state
+
+    assert untaken(REQUEST, (Talk, acts, situation)) == set()
+
+
+# -- a server: the item of its first response, and an item u of the client's -------------------------------------------
+
+
+def response_id(host: Host) -> str:
+    return next(iter(host.server.responses), "none")
+
+
+def item_id(host: Host) -> str:
+    record = host.server.responses.get(response_id(host))
+    return next(iter(record.item_ids), "none") if record is not None else "none"
+
+
+def thinks(content: Callable[[str], Content]) -> Callable[[Host], object]:
+    return lambda host: host.think(content(response_id(host)))
+
+
+def begins(kind: str) -> Callable[[Host], object]:
+    return thinks(lambda id: ItemStarted(response_id=id, output_index=0, kind=cast(Any, kind), name="f"))
+
+
+def finishes(status: str) -> Callable[[Host], object]:
+    return thinks(lambda id: ResponseFinished(response_id=id, status=cast(Any, status)))
+
+
+def about_the_item(type: str, **fields: Any) -> Callable[[Host], object]:
+    return lambda host: host.hear(type, item_id=item_id(host), **fields)
+
+
+def once(id: str, act: Callable[[Host], object]) -> Callable[[Host], object]:
+    """Ids may be used twice, but that leads nowhere new."""
+    return lambda host: act(host) if host.server.conversation.get(id) is None else ()
+
+
+def asks(most: int, **params: Any) -> Callable[[Host], object]:
+    return lambda host: host.hear("response.create", **params) if len(host.server.responses) < most else ()
+
+
+TURN: Acts[Host] = {
+    "ask": asks(2),
+    "ask out of band": asks(1, response={"conversation": "none"}),
+    **{kind: begins(kind) for kind in ("text", "audio", "function_call")},
+    "more text": thinks(lambda id: TextDelta(response_id=id, output_index=0, delta="a")),
+    "more audio": thinks(lambda id: AudioDelta(response_id=id, output_index=0, audio=bytes(2))),
+    "more arguments": thinks(lambda id: ArgumentsDelta(response_id=id, output_index=0, delta="a")),
+    "item finished": thinks(lambda id: ItemFinished(response_id=id, output_index=0)),
+    **{status: finishes(status) for status in ("completed", "incomplete", "failed")},
+    "cancel": lambda host: host.hear("response.cancel", response_id=response_id(host)),
+    "delete": about_the_item("conversation.item.delete"),
+    "retrieve": about_the_item("conversation.item.retrieve"),
+    "truncate": about_the_item("conversation.item.truncate", content_index=0, audio_end_ms=0),
+    "an item of the client's": once("u", lambda host: host.hear("conversation.item.create", item=said("u"))),
+    "a list of tools": once("x", lambda host: host.hear("conversation.item.create", item=TOOLS)),
+    "the end": lambda host: host.server.receive_eof(host.now),
+}
+
+
+def turn_of(host: Host) -> Hashable:
+    server, node = host.server, host.server.conversation.get(item_id(host))
+    record = server.responses.get(response_id(host))
+    response: Hashable = None
+    if record is not None:
+        response = record.state, record.in_conversation, tuple(stream.state for stream in record.streams.values())
+    said = server.conversation.text_bytes > 0, item_id(host) in server.spoken
+    others = len(server.responses), [each in host.ids for each in ("u", "x")].count(True)
+    return response, item_id(host) in host.ids, node and node.state, said, others, server.link.state
+
+
+def test_a_server_leaves_an_item_in_the_three_states_where_it_can_wait() -> None:
+    never = untaken(serving.CONVERSATION_ITEM, (Host, TURN, turn_of))
+    from_outside = {
+        "conversation.item.deleted",
+        "conversation.item.retrieved",
+        "conversation.item.truncated",
+        "internal.lost",
+    }
+    waiting = {"generating", "completed", "deleted"}
+    # A server says in one call what a client may hear with other events between, and ends items before their response.
+    assert never == {
+        each
+        for each in cells(serving.CONVERSATION_ITEM)
+        if (each.on in from_outside and each.state not in waiting)
+        or each.on == "internal.response_done"
+        or each == Cell("deleted", "internal.lost")
+    }
+
+
+def test_a_server_closes_a_part_in_one_breath_and_calls_no_remote_tools() -> None:
+    never = untaken(serving.CONTENT_PART, (Host, TURN, turn_of))
+    passed = {"text_done", "audio_done", "transcript_first", "transcript_done", "arguments_done"}
+    assert never == {
+        each
+        for each in cells(serving.CONTENT_PART)
+        if "mcp_call" in each.on
+        or each.on == "internal.response_done"
+        or (each.on == "internal.lost" and each.state in passed)
+        or each == Cell("absent", "internal.item_done")
+        or each == Cell("audio_done", "response.output_audio_transcript.delta")
+    }
+
+
+def test_a_server_ends_a_response_where_it_is_or_where_it_is_cancelled() -> None:
+    assert untaken(serving.RESPONSE, (Host, TURN, turn_of)) == {
+        Cell("in_progress", "internal.activity"),  # for who listens
+        Cell("cancelling", "internal.activity"),
+        Cell("in_progress", "response.done", "is_cancelled"),
+        Cell("cancelling", "response.done", "is_completed"),
+        Cell("cancelling", "response.done", "is_incomplete"),
+        Cell("cancelling", "response.done", "is_failed"),
+        Cell("cancelling", "internal.lost"),  # a cancel ends in one call
+    }
+
+
+def test_a_server_takes_every_row_of_the_input_audio_buffer_where_it_can_wait() -> None:
+    acts: Acts[Host] = {
+        "append": lambda host: host.append(100),
+        "append nonsense": lambda host: host.hear("input_audio_buffer.append", audio="?"),
+        "commit": lambda host: host.hear("input_audio_buffer.commit"),
+        "clear": lambda host: host.hear("input_audio_buffer.clear"),
+        "started": lambda host: host.speech_started(0),
+        "stopped": lambda host: host.speech_stopped(host.server.input_audio_buffer.total_ms),
+        "restored": restore,
+    }
+
+    def situation(host: Host) -> Hashable:
+        server = host.server
+        uncommitted = min(200, server.input_audio_buffer.uncommitted_ms)
+        return server.input_audio_buffer_state, server.speech_item_id is None, server.speech_cleared, uncommitted
+
+    never = untaken(serving.INPUT_AUDIO_BUFFER, (Host, acts, situation))
+    # What ended is committed in the same call; and no server has an idle timeout yet.
+    assert never == {
+        *(each for each in cells(serving.INPUT_AUDIO_BUFFER) if each.state == "stopped" and "committed" not in each.on),
+        Cell("idle", "input_audio_buffer.timeout_triggered"),
+    }
+
+
+def test_a_server_takes_every_row_of_the_session_that_is_not_for_who_listens() -> None:
+    acts: Acts[Host] = {
+        "opened": lambda host: host.server.opened(host.now),
+        "update": lambda host: host.update(),
+        "another kind": lambda host: host.hear("session.update", session={"type": "transcription"}),
+        "restored": restore,
+    }
+
+    def situation(host: Host) -> Hashable:
+        return host.server.state, host.server.link.state
+
+    assert untaken(serving.SESSION, (partial(Host, begun=False), acts, situation)) == {
+        Cell("awaiting", "internal.early_event"),
+        Cell("expired", "internal.renewed"),
+    }
+
+
+def test_a_server_takes_every_row_of_a_transcription() -> None:
+    def transcribed(result: TranscriptionResult) -> Callable[[Host], object]:
+        return lambda host: host.server.transcribed("u", 0, result, host.now)
+
+    acts: Acts[Host] = {
+        "an item": once("u", lambda host: host.hear("conversation.item.create", item=said("u"))),
+        "delta": transcribed(TranscriptDelta("a")),
+        "completed": transcribed(TranscriptCompleted("a")),
+        "failed": transcribed(TranscriptFailed("no")),
+    }
+
+    def situation(host: Host) -> Hashable:
+        return host.server.conversation.transcription("u", 0).state if host.ids else None
+
+    assert untaken(serving.TRANSCRIPTION, (Host, acts, situation)) == set()
+
+
+# -- the link, of both levels ------------------------------------------------------------------------------------------
+
+
+class Socket:
+    """An engine, its clock, and what may befall its socket. At the level of bytes a server, which needs no endpoint."""
+
+    def __init__(self, *, speaks_bytes: bool) -> None:
+        self.now = 0
+        self.config = SessionConfig(dials=2)
+        self.engine: Connection | Session
+        if speaks_bytes:
+            self.engine = Connection(Role.SERVER, ConnectionConfig(session=self.config), now=0, entropy=Numbers())
+        else:
+            self.engine = Session(Role.SERVER, self.config, now=0, entropy=Numbers())
+
+    @property
+    def session(self) -> Session:
+        return self.engine.session if isinstance(self.engine, Connection) else self.engine
+
+    def receive(self, data: bytes) -> None:
+        if isinstance(self.engine, Connection):
+            self.engine.receive_data(data, self.now)
+
+    def upgrade(self) -> None:
+        self.receive(
+            b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        if isinstance(self.engine, Connection):
+            self.engine.accept(self.now)
+
+    def tick(self) -> None:
+        if self.engine.deadline is not None:
+            self.now = self.engine.deadline
+            self.engine.tick(self.now)
+
+    def restore(self) -> None:
+        snapshot: Snapshot = self.engine.snapshot(self.now)
+        Connection.restore(snapshot, ConnectionConfig(session=self.config), now=self.now, entropy=Numbers())
+
+
+def test_an_engine_takes_every_row_of_the_link() -> None:
+    acts: Acts[Socket] = {
+        "start": lambda socket: socket.engine.start(socket.now),
+        "opened": lambda socket: socket.engine.opened(socket.now),
+        "upgraded": Socket.upgrade,
+        "failed": lambda socket: socket.engine.transport_failed(Fault("dial", "no"), socket.now),
+        "the end": lambda socket: socket.engine.receive_eof(socket.now),
+        "close": lambda socket: socket.engine.close(socket.now),
+        "the peer closes": lambda socket: socket.receive(b"\x88\x80\0\0\0\0"),
+        "nonsense": lambda socket: socket.receive(b"\xff\xff\r\n\r\n"),
+        "tick": Socket.tick,
+        "restored": Socket.restore,
+    }
+
+    def situation(socket: Socket) -> Hashable:
+        timer = socket.engine.next_timer
+        return socket.session.link.state, socket.session.link.attempt, timer and timer[0]
+
+    levels = [(partial(Socket, speaks_bytes=each), acts, situation) for each in (False, True)]
+    # The end of the stream during a handshake is a failure of the handshake, and is stepped as that.
+    assert untaken(LINK, *levels) == {Cell("handshaking", "internal.eof")}
