@@ -54,12 +54,15 @@ from antiphon.engine.content import (
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptFailed,
+    TranscriptionResult,
+    TranscriptSegment,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError, SnapshotError
 from antiphon.engine.inputs import Input
 from antiphon.engine.pump import Pump
+from antiphon.engine.refusals import error_event
 from antiphon.engine.resources import Resources
 from antiphon.engine.server import ServerSession
 from antiphon.engine.session import Session
@@ -134,9 +137,12 @@ __all__ = [
     "TranscriptCompleted",
     "TranscriptDelta",
     "TranscriptFailed",
+    "TranscriptSegment",
+    "TranscriptionResult",
     "Transmit",
     "TransmitMessage",
     "codec",
+    "error_event",
     "inputs",
     "messages",
 ]
