@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import Limits, SessionConfig
+from antiphon import KnownRateLimit, Limits, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
@@ -169,11 +169,11 @@ def test_a_second_fatal_error_names_the_fault() -> None:
     assert (talk.client.state, talk.client.fatal_code) == ("expired", "insufficient_quota")
 
 
-def test_the_newest_rate_limits_stand() -> None:
+def test_the_newest_rate_limit_of_each_name_stands() -> None:
     talk = Talk()
     talk.hear("rate_limits.updated", rate_limits=[{"name": "requests"}, {"name": "tokens", "remaining": 7}])
     talk.hear("rate_limits.updated", rate_limits=[{"name": "tokens", "remaining": 5}])
-    assert talk.client.rate_limits == (m.RateLimit(name="tokens", remaining=5),)
+    assert talk.client.rate_limits == (KnownRateLimit("requests"), KnownRateLimit("tokens", remaining=5))
 
 
 # -- input audio buffer ------------------------------------------------------------------------------------------------

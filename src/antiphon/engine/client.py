@@ -42,6 +42,8 @@ from antiphon.engine.legality import check
 from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import Listener
 from antiphon.engine.playback import PlaybackLedger
+from antiphon.engine.prices import Cost, PriceTable
+from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
@@ -61,6 +63,7 @@ class ClientSession(Session, role=Role.CLIENT):
     __slots__ = (
         "_decode",
         "_open_in_conversation",
+        "account",
         "acknowledgements",
         "announced_item_id",
         "arbiter",
@@ -83,7 +86,6 @@ class ClientSession(Session, role=Role.CLIENT):
         "overdue_item_id",
         "place",
         "playback",
-        "rate_limits",
         "responses",
         "speaking",
         "speech_end_ms",
@@ -141,7 +143,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.fatal_code: str | None = None
         self.has_spoken = False
         self.usage = Usage()
-        self.rate_limits: tuple[m.RateLimit, ...] = ()
+        self.account = RateLimits(limits.rate_limit_names)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -164,6 +166,24 @@ class ClientSession(Session, role=Role.CLIENT):
     def unanswered(self) -> tuple[Pending, ...]:
         """The commands whose answer is still out, oldest first; `response.create` is not among them."""
         return self.acknowledgements.unanswered()
+
+    @property
+    def rate_limits(self) -> tuple[KnownRateLimit, ...]:
+        """The newest limit of each name that the server told."""
+        return self.account.view()
+
+    def cost(self, prices: PriceTable) -> Cost:
+        """What ``usage`` comes to with the application's ``prices``, by the models that the session names now."""
+        configuration = self.configuration
+        model = getattr(configuration, "model", None)
+        audio = configuration.audio if configuration is not None else UNSET
+        heard = audio.input if audio else UNSET
+        transcription = heard.transcription if heard else UNSET
+        return prices.cost(
+            self.usage,
+            model=model if isinstance(model, str) else None,
+            transcription_model=(transcription.model or None) if transcription else None,
+        )
 
     @property
     def default_response(self) -> ResponseRecord | None:
@@ -565,10 +585,6 @@ class ClientSession(Session, role=Role.CLIENT):
         entry = self.playback.get(key, event.content_index)
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
-
-    def count_usage(self, usage: m.ResponseUsage | UnsetType | None) -> None:
-        """One response's tokens."""
-        self.usage = self.usage.plus(usage or None)
 
     def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
         """The place of ``key`` in a bounded table of them; a fresh one at first."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "013038281f0c9d2416ae133c52a65f8e89f40f6c1a8b7bcd11ceb684e29819bc"
+DIGEST: Final = "534c700aa805e2ce14e3d7e2e416581736a8d60cd0bd3e410d430f632df58768"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3239,6 +3239,7 @@ LIMITS: Final[Mapping[str, LimitSpec]] = {
     "tombstones": LimitSpec(value=1024, unit="ids"),
     "retained_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
     "playback_entries": LimitSpec(value=256, unit="parts"),
+    "rate_limit_names": LimitSpec(value=32, unit="names"),
     "report_kinds": LimitSpec(value=256, unit="kinds"),
     "delivery_events": LimitSpec(value=10000, unit="events"),
     "delivery_bytes": LimitSpec(value=67108864, unit="bytes"),
@@ -3377,6 +3378,10 @@ RULES: Final[Mapping[str, str]] = {
     "R-B3": "A cut is sent once, as an integer of milliseconds within the received audio",
     "R-B4": "A cut by the server is accepted",
     "R-B5": "What was stopped when the socket ends stays cut",
+    "R-U1": "Usage is what the server told of finished responses",
+    "R-U2": "Transcription is counted apart",
+    "R-U3": "The newest rate limit of each name stands",
+    "R-U4": "A price is the application's",
     "R-A1": "Commands are answered in order",
     "R-A2": "A command that the server refused changes nothing else",
     "R-N1": "A session is renewed before it expires",
