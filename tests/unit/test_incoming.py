@@ -542,6 +542,14 @@ def test_an_item_in_progress_that_no_response_announced_is_reported() -> None:
     assert node(talk, "i1").state == "completed"
 
 
+def test_an_item_of_unknown_type_says_as_well_that_it_is_in_progress() -> None:
+    talk = Talk()
+    talk.hear(
+        "conversation.item.added", previous_item_id=None, item={"id": "i1", "type": "web", "status": "in_progress"}
+    )
+    assert node(talk, "i1").state == "unannounced"
+
+
 def test_an_announcement_that_comes_after_its_item_was_added_is_taken() -> None:
     talk = Talk()
     talk.created("r1")

@@ -16,7 +16,7 @@ from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
-from antiphon.engine.conversation import Node
+from antiphon.engine.conversation import Node, item_status
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.usage import Usage
@@ -265,7 +265,7 @@ class ConversationItemRules:
 
     @staticmethod
     def is_in_progress(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
-        return getattr(event.item, "status", UNSET) == "in_progress"
+        return item_status(event.item) == "in_progress"
 
     @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
