@@ -119,6 +119,7 @@ def setups(
         merge=draw(st.booleans()),
         tag=draw(st.sampled_from([True, True, False])),
         on_speech=draw(st.sampled_from(["session", "cut", "ignore"])),
+        playback=draw(st.sampled_from(["device", "device", "clock"])),
         unheard=draw(st.sampled_from(["truncate", "delete"])),
         decode_audio=draw(st.sampled_from([True, True, True, False])),
         retain=draw(st.booleans()),

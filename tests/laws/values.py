@@ -106,6 +106,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     merge: bool = True
     tag: bool = True
     on_speech: Literal["session", "cut", "ignore"] = "session"
+    playback: Literal["device", "clock"] = "device"
     unheard: Literal["truncate", "delete"] = "truncate"
     decode_audio: bool = True
     strict: bool = False
@@ -132,6 +133,7 @@ class Setup(Struct, frozen=True, kw_only=True):
             strict=self.strict,
             decode_audio=self.decode_audio,
             on_speech=self.on_speech,
+            playback=self.playback,
             unheard=self.unheard,
             dials=self.dials,
             arbiter=ArbiterPolicy(on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag),

@@ -43,7 +43,7 @@ from antiphon.engine.incoming import find_item
 from antiphon.engine.link import LINK
 from antiphon.engine.listener import PLAYBACK
 from antiphon.machines import STEPPERS, Row, Stateful, Stepper, Table
-from unit.engine_helpers import Talk, at, said, spoken
+from unit.engine_helpers import MS, Talk, at, said, spoken
 from unit.server_helpers import Host, Numbers
 
 
@@ -228,8 +228,8 @@ PART: Acts[Talk] = {
 }
 
 
-def responding() -> Talk:
-    talk = Talk()
+def responding(**config: Any) -> Talk:
+    talk = Talk(**config)
     talk.created("r")
     return talk
 
@@ -369,8 +369,8 @@ def test_a_client_takes_every_row_of_playback() -> None:
         "the end": lose_socket,
     }
 
-    def speaking() -> Talk:
-        talk = responding()
+    def speaking(**config: Any) -> Talk:
+        talk = responding(**config)
         talk.generates("r", spoken("x"))
         talk.part("r", "x")
         return talk
@@ -378,10 +378,16 @@ def test_a_client_takes_every_row_of_playback() -> None:
     def situation(talk: Talk) -> Hashable:
         entry, state = talk.client.playback.get("x", 0), talk.client.link.state
         if entry is None:
-            return state
+            return state, talk.client.playback.dump().superseded
         return entry.state, entry.done, entry.heard_all, entry.played > 0, entry.received > 0, state
 
-    assert untaken(PLAYBACK, (speaking, acts, situation)) == set()
+    def passes(talk: Talk) -> object:
+        talk.now += 60 * MS
+        return talk.client.tick(talk.now)
+
+    clocked: Acts[Talk] = {**acts, "time passes": passes}
+    by_the_clock = partial(speaking, playback="clock")
+    assert untaken(PLAYBACK, (speaking, acts, situation), (by_the_clock, clocked, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_a_request() -> None:
