@@ -47,7 +47,7 @@ from antiphon.engine.incoming import find_item
 from antiphon.engine.link import LINK
 from antiphon.engine.listener import PLAYBACK
 from antiphon.machines import STEPPERS, Row, Stateful, Stepper, Table
-from unit.engine_helpers import Talk, at, said, spoken
+from unit.engine_helpers import MS, Talk, at, said, spoken
 from unit.server_helpers import Host, Numbers
 
 
@@ -65,8 +65,8 @@ WITHOUT_ROWS = {
     "playback": {"internal.heard", "internal.stop", "internal.stopped"},
     "session": {"internal.fatal_error", "internal.opened", "internal.renewed", "timer.expiry"},
 }
-"""What an engine steps a table with in whatever state that is in: where no row is, nothing is to be done. Nothing of it
-is an event of the peer's; the timers are fired here whether they run or not. For everything else there is a row in every
+"""What an engine steps a table with in whatever state that is in: where no row is, nothing is to be done. None of it is
+an event of the peer's; the timers are fired here whether they run or not. For everything else there is a row in every
 state, even if it says that nothing follows."""
 
 WorldT = TypeVar("WorldT")
@@ -247,8 +247,8 @@ PART: Acts[Talk] = {
 }
 
 
-def responding() -> Talk:
-    talk = Talk()
+def responding(**config: Any) -> Talk:
+    talk = Talk(**config)
     talk.created("r")
     return talk
 
@@ -388,8 +388,8 @@ def test_a_client_takes_every_row_of_playback() -> None:
         "the end": lose_socket,
     }
 
-    def speaking() -> Talk:
-        talk = responding()
+    def speaking(**config: Any) -> Talk:
+        talk = responding(**config)
         talk.generates("r", spoken("x"))
         talk.part("r", "x")
         return talk
@@ -397,10 +397,16 @@ def test_a_client_takes_every_row_of_playback() -> None:
     def situation(talk: Talk) -> Hashable:
         entry, state = talk.client.playback.get("x", 0), talk.client.link.state
         if entry is None:
-            return state
+            return state, talk.client.playback.dump().superseded
         return entry.state, entry.done, entry.heard_all, entry.played > 0, entry.received > 0, state
 
-    assert untaken(PLAYBACK, (speaking, acts, situation)) == set()
+    def passes(talk: Talk) -> object:
+        talk.now += 60 * MS
+        return talk.client.tick(talk.now)
+
+    clocked: Acts[Talk] = {**acts, "time passes": passes}
+    by_the_clock = partial(speaking, playback="clock")
+    assert untaken(PLAYBACK, (speaking, acts, situation), (by_the_clock, clocked, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_a_request() -> None:

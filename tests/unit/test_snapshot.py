@@ -27,7 +27,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
 from antiphon.machines import DIGEST
-from unit.engine_helpers import Talk, call, message, said, stops
+from unit.engine_helpers import MS, Talk, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -204,6 +204,15 @@ def _answer() -> Talk:
     return talk
 
 
+def _clocked() -> Talk:
+    """A client whose player reports nothing, in the middle of an answer in a format of its own."""
+    talk = Talk(playback="clock")
+    talk.created("r", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    talk.speaks("r", "i", 500)
+    talk.now = 100 * MS
+    return talk
+
+
 def _silence() -> Talk:
     """A client whose user said nothing until a timeout, the commit of which is under way."""
     talk = Talk()
@@ -264,7 +273,7 @@ def _cleared() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _silence, _commit, _overdue, _waiting, _expired]
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired]
 HOSTS = [_host, _cleared]
 
 

@@ -190,7 +190,17 @@ class ClientSession(Session, role=Role.CLIENT):
         """The response in progress in the default conversation, the oldest if a server runs several."""
         return next(iter(self._open_in_conversation.values()), None)
 
+    @property
+    def open_in_conversation(self) -> tuple[ResponseRecord, ...]:
+        """The responses in progress in the default conversation, the oldest first."""
+        return tuple(self._open_in_conversation.values())
+
     # -- events in -----------------------------------------------------------------------------------------------------
+
+    def enter(self, now: Instant) -> None:
+        super().enter(now)
+        if self.listener.clock is not None:
+            self.listener.advance()
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
         if now < self.now and self.closed is None:
@@ -414,16 +424,16 @@ class ClientSession(Session, role=Role.CLIENT):
         self.command_at(now)
         self.enter(now)
         self.arbiter.withdraw()
-        record = self.default_response
         if self.link.state == "open":
+            record = self.default_response
             if record is None:
                 if self.arbiter.awaits_place:  # it has no id yet, and is unwanted all the same (R-Q9)
                     self.command(m.ResponseCancel())
-            else:
-                if record.state == "in_progress":
-                    self.command(m.ResponseCancel(response_id=record.id))
-                self.listener.silence(record.id)
-        self.listener.stop()
+            elif record.state == "in_progress":
+                self.command(m.ResponseCancel(response_id=record.id))
+            if self.config.transport != "websocket":  # a cancel ends the generation, what was delivered sounds on
+                self.command(m.OutputAudioBufferClear())
+        self.listener.interrupt()
         return self.leave()
 
     # -- for the rules -------------------------------------------------------------------------------------------------
@@ -607,7 +617,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if not self.acknowledgements.answered("conversation.item.truncate", event, key=key):
             if self.config.transport == "websocket":
                 self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
-            self.listener.cut_by_server(key, event.content_index)
+            self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
@@ -627,10 +637,15 @@ class ClientSession(Session, role=Role.CLIENT):
             entry[0] for entry in self.gap if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate)
         )
 
-    def knows_item(self, item_id: str) -> bool:
-        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way."""
+    def knows_item(self, item_id: str, *, announced: bool = False) -> bool:
+        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way.
+
+        ``announced``: a response in the conversation has it among its output, whether or not it was said to be a
+        member, which some servers leave out.
+        """
         output = self.outputs.get(item_id)
         known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
+        known = known or (announced and not self.conversation.is_deleted(item_id))
         for pending in self.acknowledgements.unanswered():
             if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
                 known = pending.type == "conversation.item.create"

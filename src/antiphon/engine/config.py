@@ -16,6 +16,7 @@ from antiphon.messages import RateLimit
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
 OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
+Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
@@ -135,6 +136,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.
     ``on_speech``: what ``speech_started`` does to unheard audio: ``session`` cuts it where the session's
     ``interrupt_response`` is true, ``cut`` always, ``ignore`` never.
+    ``playback``: who says what was heard: the ``device``, by `audio_played` and `audio_stopped`; or the ``clock``,
+    which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
@@ -150,6 +153,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     strict: bool = False
     decode_audio: bool = True
     on_speech: OnSpeech = "session"
+    playback: Playback = "device"
     unheard: Unheard = "truncate"
     arbiter: ArbiterPolicy = ArbiterPolicy()
     limits: Limits = Limits()
@@ -171,6 +175,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
         _check_choice("transport", self.transport, Transport)
         _check_choice("on_speech", self.on_speech, OnSpeech)
+        _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
         _check_choice("stepper", self.stepper, Stepper)
 

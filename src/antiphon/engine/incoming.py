@@ -177,6 +177,7 @@ class ResponseRules:
     @staticmethod
     def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated | m.ResponseDone) -> None:
         session.open_response(record)
+        record.format = output_format(event.response)
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id

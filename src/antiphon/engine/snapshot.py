@@ -97,6 +97,7 @@ class ClientState(Struct, frozen=True):
     arbiter: ArbiterState
     acknowledgements: AcknowledgementsState
     playback: PlaybackState
+    player_busy: int | None
     output_format: AudioFormat
     input_audio: InputAudioState
     responses: list[ResponseState]
@@ -226,7 +227,7 @@ def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
 
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
     """A snapshot of a client."""
-    configuration = session.configuration
+    configuration, clock = session.configuration, session.listener.clock
     state = ClientState(
         place=session.place.state,
         detector=session.detector.state,
@@ -234,7 +235,8 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         conversation=session.conversation.dump(),
         arbiter=session.arbiter.dump(now),
         acknowledgements=session.acknowledgements.dump(),
-        playback=session.playback.dump(),
+        playback=session.playback.dump(now),
+        player_busy=None if clock is None or clock.busy_until is None else clock.busy_until - now,
         output_format=session.listener.format,
         input_audio=session.input_audio.dump(),
         responses=[record.dump() for record in session.responses.values()],
@@ -280,8 +282,11 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.arbiter.load(state.arbiter, now)
     session.acknowledgements.load(state.acknowledgements)
     session.playback = PlaybackLedger.load(
-        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries
+        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries, now=now
     )
+    clock = session.listener.clock
+    if clock is not None and state.player_busy is not None:
+        clock.busy_until = now + state.player_busy
     session.listener.format = state.output_format
     session.input_audio = InputAudioLedger.load(state.input_audio)
     for each in state.responses:

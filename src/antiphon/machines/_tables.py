@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "088f42cbd5cc26c450dab99c738e2bac70935d5e53c915ac9432fc74f24dde4d"
+DIGEST: Final = "44e79fa17ad96c51695aa3cf4e22e5f22b382762570308a2f34c4111c64600a1"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1905,10 +1905,30 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             RowSpec(
                 on="internal.stop",
                 source=("queued", "playing"),
+                dest="cut",
+                guard="is_clocked",
+                effect="stop_and_cut",
+                rule="R-B7",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="internal.stop",
+                source=("queued", "playing"),
                 dest="stopping",
                 guard=None,
                 effect="stop",
                 rule="R-B2",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="internal.unplayed",
+                source=("queued",),
+                dest="cut",
+                guard=None,
+                effect="cut_unplayed",
+                rule="R-B6",
                 report=False,
                 role=None,
             ),
@@ -3604,6 +3624,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-I6": "Audio is base64 of whole samples in the session's input format, at most 15 MiB an event",
     "R-O1": "Delivery starts, then stops or is cleared",
     "R-O2": "Delivery events exist only where the server delivers",
+    "R-O3": "Where the server delivers, an interruption is a cancel and a clear",
     "R-Q1": "One response at a time in the default conversation",
     "R-Q2": "A request is answered by the response that echoes its metadata",
     "R-Q3": "Requests that ask for the same merge",
@@ -3649,6 +3670,9 @@ RULES: Final[Mapping[str, str]] = {
     "R-B3": "A cut is sent once, as an integer of milliseconds within the received audio",
     "R-B4": "A cut by the server is accepted",
     "R-B5": "What was stopped when the socket ends stays cut",
+    "R-B6": "Nothing more is heard of a response that was interrupted",
+    "R-B7": "By policy a clock stands for the device",
+    "R-B8": "Audio is in the format of its response",
     "R-U1": "Usage is what the server told of finished responses",
     "R-U2": "Transcription is counted apart",
     "R-U3": "The newest rate limit of each name stands",
