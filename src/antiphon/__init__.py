@@ -54,6 +54,8 @@ from antiphon.engine.content import (
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptFailed,
+    TranscriptionResult,
+    TranscriptSegment,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.endpoint import Endpoint
@@ -62,6 +64,7 @@ from antiphon.engine.inputs import Input
 from antiphon.engine.prices import Cost, Prices, PriceTable
 from antiphon.engine.pump import Pump
 from antiphon.engine.rate_limits import KnownRateLimit
+from antiphon.engine.refusals import error_event
 from antiphon.engine.resources import Resources
 from antiphon.engine.server import ServerSession
 from antiphon.engine.session import Session
@@ -143,10 +146,13 @@ __all__ = [
     "TranscriptCompleted",
     "TranscriptDelta",
     "TranscriptFailed",
+    "TranscriptSegment",
+    "TranscriptionResult",
     "Transmit",
     "TransmitMessage",
     "Usage",
     "codec",
+    "error_event",
     "inputs",
     "messages",
 ]

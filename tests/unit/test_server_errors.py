@@ -1,4 +1,4 @@
-"""Every error that a server of the foundation stage answers with, each provoked by a client's event.
+"""Every error that a server answers with by itself, each provoked by a client's event.
 
 An entry of ``spec/errors.toml`` says what may be answered; a `Case` below says what provokes it. The last test looks
 that no entry is without a case.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from antiphon import Limits
+from antiphon import Limits, TranscriptFailed, error_event
 from antiphon.machines import ERRORS
 from unit.server_helpers import Host, delivered, refusal, sent
 
@@ -203,6 +203,13 @@ CASES = [
         "session.tools[0]",
         "Invalid type for 'session.tools[0]': expected an object, but got a string instead.",
         _update(tools=["weather"], instructions="be brief"),
+    ),
+    Case(
+        "invalid_parameter",
+        "invalid_parameter",
+        "session.type",
+        "Passing a transcription session update event to a realtime session is not allowed.",
+        _update(type="transcription"),
     ),
     Case(
         "missing_required_parameter",
@@ -512,6 +519,33 @@ def test_an_error_has_an_event_id_of_its_own() -> None:
     assert answer["event_id"].startswith("event_")
 
 
-def test_every_error_of_the_foundation_is_provoked_here() -> None:
-    foundation = {name for name, spec in ERRORS.items() if spec.since == "foundation"}
-    assert foundation - {case.entry for case in CASES} == {"invalid_event_depth"}  # has a test of its own
+def test_every_error_of_the_engine_is_provoked_here() -> None:
+    answered = {name for name, spec in ERRORS.items() if spec.by == "engine"}
+    elsewhere = {"invalid_event_depth", "session_expired"}  # have tests of their own
+    assert answered - {case.entry for case in CASES} == elsewhere
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ERRORS.items() if spec.by == "application"])
+def test_an_application_sends_what_no_engine_can_know(name: str) -> None:
+    host = Host()
+    spec = ERRORS[name]
+    holes = {"model": "m1", "item_id": "i1"}
+    (said,) = sent(host.server.send(error_event(name, event_id="theirs", **holes), host.now))
+    error = said["error"]
+    assert error.pop("message").startswith(spec.message.split("{")[0])
+    assert error == {"type": spec.type, "code": spec.code, "param": spec.param, "event_id": "theirs"}
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ERRORS.items() if spec.by == "brain"])
+def test_a_brain_puts_an_error_where_it_belongs(name: str) -> None:
+    host, spec = Host(), ERRORS[name]
+    if spec.rule == "R-T2":
+        host.append(200)
+        item_id = sent(host.hear("input_audio_buffer.commit"))[0]["item_id"]
+        (failed,) = sent(host.server.transcribed(item_id, 0, TranscriptFailed("mumbling", spec.code), host.now))
+        error = failed["error"]
+    else:
+        (done,) = sent(host.finishes(host.asks(), status="failed", error_type=spec.type, error_code=spec.code))
+        error = done["response"]["status_details"]["error"]
+        assert error["type"] == spec.type
+    assert error["code"] == spec.code

@@ -10,18 +10,16 @@ from msgspec import UNSET
 
 from antiphon import messages as m
 from antiphon.engine.codec import session_from_builtins, to_builtins
+from antiphon.engine.refusals import Refusal
 from antiphon.engine.settings import (
     DEFAULTS,
     Json,
-    Refusal,
     merged,
     modalities_of,
     problem_with_params,
     problem_with_update,
-    refusal_of,
     unknown_parameter,
 )
-from antiphon.messages import Problem
 
 REALTIME = m.RealtimeSession()
 
@@ -66,49 +64,6 @@ def test_a_format_of_another_type_does_not_keep_the_rate(update: Json, result: J
 
 def test_what_sessions_begin_with_is_a_session_without_unknown_keys() -> None:
     assert to_builtins(session_from_builtins(DEFAULTS)) == DEFAULTS
-
-
-# -- refusals ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_refusal_fills_in_the_blanks_of_its_entry() -> None:
-    detail = Refusal("invalid_value", {"value": "{x}", "supported": "'a'", "param": "p"}).detail("mine")
-    assert detail == m.ErrorDetail(
-        type="invalid_request_error",
-        code="invalid_value",
-        message="Invalid value: '{x}'. Supported values are: 'a'.",
-        param="p",
-        event_id="mine",
-    )
-
-
-def test_an_entry_without_blanks_needs_none() -> None:
-    detail = Refusal("response_cancel_not_active").detail(None)
-    assert (detail.code, detail.param, detail.event_id) == ("response_cancel_not_active", None, None)
-
-
-@pytest.mark.parametrize(
-    ("problem", "refusal"),
-    [
-        (
-            Problem("$.item.call_id", "required, but missing", "missing"),
-            Refusal("missing_required_parameter", {"param": "item.call_id"}),
-        ),
-        (
-            Problem("$.audio_end_ms", "expected an integer, found null"),
-            Refusal("invalid_type", {"param": "audio_end_ms", "expected": "an integer", "actual": "null"}),
-        ),
-        (
-            Problem("$.session.type", "not a known type of session", "value"),
-            Refusal(
-                "invalid_value",
-                {"param": "session.type", "value": "x" * 64, "supported": "'realtime', 'transcription', 'translation'"},
-            ),
-        ),
-    ],
-)
-def test_the_first_problem_of_a_repair_is_the_reason(problem: Problem, refusal: Refusal) -> None:
-    assert refusal_of(problem, {"type": "session.update", "session": {"type": "x" * 99}}) == refusal
 
 
 # -- session.update ----------------------------------------------------------------------------------------------------

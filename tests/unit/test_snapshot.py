@@ -245,6 +245,7 @@ def _expired() -> Talk:
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
     host = Host(retain_input_audio=True)
+    host.server.send(m.RateLimitsUpdated(rate_limits=[m.RateLimit(name="tokens", limit=7)]), host.now)
     host.update(instructions="be brief", audio={"input": {"turn_detection": {"interrupt_response": False}}})
     host.called("call_mine")
     host.speaks(300)

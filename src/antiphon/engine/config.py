@@ -11,6 +11,7 @@ from msgspec import Struct
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
+from antiphon.messages import RateLimit
 
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
@@ -113,7 +114,10 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``dials``: how often one socket is dialled at most, 1 or more.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
     ``retain_input_audio`` (server): keep uncommitted audio and give it with `InputCommitted`.
-    ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` when wall time is given.
+    ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` and kept (R-S7) when wall time is given.
+    ``rate_limits`` (server): what `rate_limits.updated` tells after each response until the application knows better;
+    without any, nothing is told (R-S8).
+    ``idle_nudge`` (server): the system message before a silence that was committed by the idle timeout; empty for none.
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
@@ -128,7 +132,11 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     dials: int = 1
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
-    unix_expiry_s: int = 3600
+    unix_expiry_s: int = TIMERS["expiry"].default_ms // 1000
+    rate_limits: tuple[RateLimit, ...] = ()
+    idle_nudge: str = (
+        "The user has said nothing for a while. Invite them, in one short sentence, to go on, or ask if they are there."
+    )
     stepper: Stepper = "compiled"
 
     def __post_init__(self) -> None:

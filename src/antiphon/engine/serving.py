@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
 from antiphon.engine.audio import decode_base64
@@ -19,7 +19,8 @@ from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
-from antiphon.engine.settings import Refusal, problem_with_params, problem_with_update
+from antiphon.engine.refusals import Refusal, error_event
+from antiphon.engine.settings import problem_with_params, problem_with_update
 from antiphon.machines import build
 
 if TYPE_CHECKING:
@@ -69,6 +70,18 @@ class SessionRules:
     def refuse_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
         session.refuse(event)
 
+    @staticmethod
+    def end(_place: Place, session: ServerSession, event: m.Error) -> None:
+        session.say(event)
+        session.end(event)
+
+    @staticmethod
+    def expire(_place: Place, session: ServerSession, _event: object) -> None:
+        minutes = -(-session.config.unix_expiry_s // 60)
+        event = error_event("session_expired", minutes=minutes)
+        session.say(event)
+        session.end(event)
+
 
 class InputAudioBufferRules:
     """Guards and effects of the input audio buffer's table, server side."""
@@ -108,7 +121,7 @@ class InputAudioBufferRules:
 
     @staticmethod
     def append(_place: Place, session: ServerSession, _event: m.InputAudioBufferAppend) -> None:
-        session.take_audio()
+        session.hearing.take_audio()
 
     @staticmethod
     def refuse_append(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> None:
@@ -120,7 +133,7 @@ class InputAudioBufferRules:
 
     @staticmethod
     def commit(_place: Place, session: ServerSession, _event: m.InputAudioBufferCommit) -> None:
-        session.commit(None)
+        session.hearing.commit(None)
 
     @staticmethod
     def refuse_commit(_place: Place, session: ServerSession, event: m.InputAudioBufferCommit) -> None:
@@ -131,11 +144,23 @@ class InputAudioBufferRules:
 
     @staticmethod
     def clear(place: Place, session: ServerSession, _event: m.InputAudioBufferClear) -> None:
-        session.clear(was_speaking=place.state == "speech")
+        session.hearing.clear(was_speaking=place.state == "speech")
+
+    @staticmethod
+    def silence_is_due(_place: Place, session: ServerSession, _event: object) -> bool:
+        return session.hearing.silence_is_due
+
+    @staticmethod
+    def commit_silence(_place: Place, session: ServerSession, _event: object) -> None:
+        session.hearing.commit_silence()
+
+    @staticmethod
+    def wait_for_silence(_place: Place, session: ServerSession, _event: object) -> None:
+        session.hearing.await_voice(0)
 
     @staticmethod
     def renewed(_place: Place, session: ServerSession, _event: object) -> None:
-        session.begin_listening()
+        session.hearing.begin()
 
 
 class ResponseRules:
@@ -178,8 +203,7 @@ class ResponseRules:
 
     @staticmethod
     def finish(record: ResponseRecord, session: ServerSession, event: m.ResponseDone) -> None:
-        session.say(event)
-        session.responder.close(record)
+        session.responder.finish(record, event)
 
     @staticmethod
     def lost(record: ResponseRecord, session: ServerSession, _event: object) -> None:
@@ -210,10 +234,10 @@ class ConversationItemRules:
 
     @staticmethod
     def truncated(item: Node, session: ServerSession, event: m.ConversationItemTruncated) -> None:
-        format, samples = session.output_format, session.spoken[item.id]
-        received_ms = format.ms(samples)
-        session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, received_ms)
-        session.spoken[item.id] = min(samples, format.samples_for_ms(event.audio_end_ms))
+        spoken = session.spoken[item.id]
+        session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, spoken.ms)
+        left = min(spoken.samples, spoken.format.samples_for_ms(event.audio_end_ms))
+        session.spoken[item.id] = structs.replace(spoken, samples=left)
         session.say(event)
         session.trim()
 
@@ -249,6 +273,8 @@ class ContentPartRules:
 
 class TranscriptionRules:
     """Effects of the transcription table, server side."""
+
+    segment = staticmethod(say)
 
     @staticmethod
     def append(_it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionDelta) -> None:
@@ -383,18 +409,17 @@ def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) 
 def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) -> None:
     """`conversation.item.truncate` (R-C5)"""
     node = session.conversation.get(event.item_id)
-    samples = session.spoken.get(event.item_id)
+    spoken = session.spoken.get(event.item_id)
     if node is None:
         session.refused = Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id})
     elif event.content_index < 0 or event.audio_end_ms < 0:
         param = "content_index" if event.content_index < 0 else "audio_end_ms"
         fields = {"param": param, "minimum": 0, "value": getattr(event, param)}
         session.refused = Refusal("integer_below_min_value", fields)
-    elif samples is None or event.content_index != 0:
+    elif spoken is None or event.content_index != 0:
         session.refused = Refusal("unsupported_content_type")
-    elif event.audio_end_ms > session.output_format.ms(samples):
-        actual = session.output_format.ms(samples)
-        session.refused = Refusal("truncate_too_long", {"actual_ms": actual, "audio_end_ms": event.audio_end_ms})
+    elif event.audio_end_ms > spoken.ms:
+        session.refused = Refusal("truncate_too_long", {"actual_ms": spoken.ms, "audio_end_ms": event.audio_end_ms})
     else:
         session.step(
             CONVERSATION_ITEM,

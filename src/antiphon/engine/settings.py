@@ -13,41 +13,10 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from antiphon import messages as m
-from antiphon.machines import ERRORS
-from antiphon.messages import Problem
-from antiphon.messages.values import CONVERSATION_MODES, SESSION_TYPES
+from antiphon.engine.refusals import Refusal, listed
+from antiphon.messages.values import CONVERSATION_MODES
 
 Json: TypeAlias = dict[str, Any]
-
-
-class Refusal(Struct, frozen=True):
-    """Why a client's event is refused: an entry of ``spec/errors.toml`` with its blanks filled in."""
-
-    name: str
-    fields: dict[str, object] = {}
-
-    def detail(self, event_id: str | None) -> m.ErrorDetail:
-        """As the ``error`` of an `error` event."""
-        spec = ERRORS[self.name]
-        return m.ErrorDetail(
-            type=spec.type,
-            code=spec.code,
-            message=spec.message.format(**self.fields),
-            param=None if spec.param is None else spec.param.format(**self.fields),
-            event_id=event_id,
-        )
-
-
-def refusal_of(problem: Problem, event: Json) -> Refusal:
-    """Why ``event``, which did not fit its class, is refused: the first ``problem`` of the repair (R-E5)."""
-    param = problem.path.removeprefix("$.")
-    if problem.kind == "missing":
-        return Refusal("missing_required_parameter", {"param": param})
-    if problem.kind == "value":  # the only closed set that a client writes into
-        value = str(event["session"]["type"])[:64]
-        return Refusal("invalid_value", {"value": value, "supported": _listed(SESSION_TYPES), "param": param})
-    expected, _, actual = problem.message.removeprefix("expected ").partition(", found ")
-    return Refusal("invalid_type", {"param": param, "expected": expected, "actual": actual})
 
 
 DEFAULTS: Final[Json] = {
@@ -168,7 +137,7 @@ def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
             "invalid_value",
             {
                 "value": params.conversation[:64],
-                "supported": _listed(CONVERSATION_MODES),
+                "supported": listed(CONVERSATION_MODES),
                 "param": "response.conversation",
             },
         )
@@ -189,7 +158,7 @@ def _problem_with_audio(audio: Json) -> Refusal | None:
                 "invalid_value",
                 {
                     "value": named.get("type"),
-                    "supported": _listed(_FORMATS),
+                    "supported": listed(_FORMATS),
                     "param": f"session.audio.{side}.format.type",
                 },
             )
@@ -203,15 +172,11 @@ def _problem_with_audio(audio: Json) -> Refusal | None:
             "invalid_value",
             {
                 "value": detection.get("type"),
-                "supported": _listed(_VAD_TYPES),
+                "supported": listed(_VAD_TYPES),
                 "param": "session.audio.input.turn_detection.type",
             },
         )
     return None
-
-
-def _listed(values: tuple[str, ...]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
 
 
 def modalities_of(settings: Json, params: m.ResponseCreateParams | None) -> str:

@@ -32,11 +32,11 @@ from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
-from antiphon.engine.responding import Output, OutputItemState
+from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST
-from antiphon.messages import ClientEvent, ResponseCreate, ResponseCreateParams, TurnDetection
+from antiphon.messages import ClientEvent, RateLimit, ResponseCreate, ResponseCreateParams, TurnDetection
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -132,7 +132,8 @@ class ServerState(Struct, frozen=True):
     finished_responses: list[str]
     params: dict[str, dict[str, Any]]
     outputs: list[OutputItemState]
-    spoken: dict[str, int]
+    spoken: dict[str, Spoken]
+    rate_limits: list[RateLimit]
     has_spoken: bool
     speech_item_id: str | None
     speech_cleared: bool
@@ -339,6 +340,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
                 output.call_id,
                 output.text,
                 output.samples,
+                output.format,
                 output.record.id,
                 None if output.stream is None else output.stream.content_index,
             )
@@ -346,6 +348,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
             for output in items.values()
         ],
         spoken=dict(session.spoken),
+        rate_limits=list(session.rate_limits),
         has_spoken=session.has_spoken,
         speech_item_id=session.speech_item_id,
         speech_cleared=session.speech_cleared,
@@ -379,7 +382,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     params.update({key: _params(each) for key, each in state.params.items()})
     for item in state.outputs:
         record = session.responses[item.response_id]
-        output = Output(item.id, item.index, item.kind, record)
+        output = Output(item.id, item.index, item.kind, record, item.format)
         output.state = item.state
         output.name = item.name
         output.call_id = item.call_id
@@ -389,6 +392,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
             output.stream = record.streams[item.id, item.content_index]
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
+    session.rate_limits = tuple(state.rate_limits)
     session.has_spoken = state.has_spoken
     session.speech_item_id = state.speech_item_id
     session.speech_cleared = state.speech_cleared
