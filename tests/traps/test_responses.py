@@ -107,7 +107,7 @@ def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_pl
 
     trap(
         check,
-        replaced(PlaybackLedger, "begin_cut", still_accepting),
+        both(replaced(PlaybackLedger, "begin_cut", still_accepting), replaced(PlaybackLedger, "supersede", nothing)),
         client_handles(m.ResponseOutputAudioDelta, of_the_current_response),
     )
 
