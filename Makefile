@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: talk test lint bench spec clean
+.PHONY: talk test mutate lint bench spec clean
 
 talk: $(VENV)/.talk
 	$(BIN)/antiphon talk
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST)
+
+# Each row of each table is taken away in turn, and a test has to fail
+mutate: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m mutation.rows
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check src adapters tests spec

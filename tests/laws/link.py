@@ -29,8 +29,9 @@ from antiphon import (
 
 from .values import EPOCH, MS, SECOND, SIDES, Engine, Line, Outcome, Setup, Side, attempt, session_of
 
-MOST_STEPS: Final = 20_000
-"""More inputs than any script of the laws leads to: an engine that needs more does not go idle."""
+MOST_STEPS: Final = 200_000
+"""More inputs than any script of the laws leads to: an engine that needs more does not go idle. Two peers that probe
+each other a nanosecond after every byte, over a link of 5 ms, need 600 a second, and a script may wait for minutes."""
 
 
 class NeverIdle(AssertionError):

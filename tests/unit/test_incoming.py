@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import Limits, SessionConfig
+from antiphon import KnownRateLimit, Limits, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
@@ -54,8 +54,8 @@ def generating(**config: Any) -> Talk:
 # -- the catalogue -----------------------------------------------------------------------------------------------------
 
 
-def test_every_event_of_a_server_has_a_handler() -> None:
-    assert set(HANDLERS) == set(m.SERVER_EVENTS.values())
+def test_every_event_of_a_conversation_has_a_handler() -> None:
+    assert {cls.type for cls in HANDLERS} == set(m.SERVER_EVENTS) - m.TRANSLATION_EVENTS
 
 
 def test_what_floats_freely_is_what_belongs_to_no_order_of_items() -> None:
@@ -169,11 +169,11 @@ def test_a_second_fatal_error_names_the_fault() -> None:
     assert (talk.client.state, talk.client.fatal_code) == ("expired", "insufficient_quota")
 
 
-def test_the_newest_rate_limits_stand() -> None:
+def test_the_newest_rate_limit_of_each_name_stands() -> None:
     talk = Talk()
     talk.hear("rate_limits.updated", rate_limits=[{"name": "requests"}, {"name": "tokens", "remaining": 7}])
     talk.hear("rate_limits.updated", rate_limits=[{"name": "tokens", "remaining": 5}])
-    assert talk.client.rate_limits == (m.RateLimit(name="tokens", remaining=5),)
+    assert talk.client.rate_limits == (KnownRateLimit("requests"), KnownRateLimit("tokens", remaining=5))
 
 
 # -- input audio buffer ------------------------------------------------------------------------------------------------
@@ -540,6 +540,14 @@ def test_an_item_in_progress_that_no_response_announced_is_reported() -> None:
     assert node(talk, "i1").state == "unannounced"
     assert rules(talk.hear(f"{ITEM}.done", previous_item_id=None, item=spoken("i1", "x"))) == []
     assert node(talk, "i1").state == "completed"
+
+
+def test_an_item_of_unknown_type_says_as_well_that_it_is_in_progress() -> None:
+    talk = Talk()
+    talk.hear(
+        "conversation.item.added", previous_item_id=None, item={"id": "i1", "type": "web", "status": "in_progress"}
+    )
+    assert node(talk, "i1").state == "unannounced"
 
 
 def test_an_announcement_that_comes_after_its_item_was_added_is_taken() -> None:

@@ -14,6 +14,7 @@ from antiphon import (
     ClientSession,
     Fault,
     InputCommitted,
+    KnownRateLimit,
     Limits,
     ServerSession,
     Session,
@@ -307,7 +308,7 @@ def test_a_client_goes_on_in_the_middle_of_everything() -> None:
     talk.hear("response.mcp_call.in_progress", item_id="w", output_index=0)
     talk.hear("vendor.event")
     again = talk.restored()
-    assert again.client.rate_limits == (m.RateLimit(name="tokens", limit=9),)
+    assert again.client.rate_limits == (KnownRateLimit("tokens", limit=9),)
     ends_of: list[Callable[[Talk], object]] = [
         lambda each: each.stopped("i", 200),
         lambda each: each.hear("input_audio_buffer.cleared"),

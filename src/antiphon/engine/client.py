@@ -21,6 +21,7 @@ from antiphon.engine.audio import InputAudioLedger, append_message, byte_length
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
+    as_unknown,
     encode,
     encode_text,
     server_decoder,
@@ -41,6 +42,8 @@ from antiphon.engine.legality import check
 from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import Listener
 from antiphon.engine.playback import PlaybackLedger
+from antiphon.engine.prices import Cost, PriceTable
+from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
@@ -60,6 +63,7 @@ class ClientSession(Session, role=Role.CLIENT):
     __slots__ = (
         "_decode",
         "_open_in_conversation",
+        "account",
         "acknowledgements",
         "announced_item_id",
         "arbiter",
@@ -82,7 +86,6 @@ class ClientSession(Session, role=Role.CLIENT):
         "overdue_item_id",
         "place",
         "playback",
-        "rate_limits",
         "responses",
         "speaking",
         "speech_end_ms",
@@ -140,7 +143,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.fatal_code: str | None = None
         self.has_spoken = False
         self.usage = Usage()
-        self.rate_limits: tuple[m.RateLimit, ...] = ()
+        self.account = RateLimits(limits.rate_limit_names)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -163,6 +166,24 @@ class ClientSession(Session, role=Role.CLIENT):
     def unanswered(self) -> tuple[Pending, ...]:
         """The commands whose answer is still out, oldest first; `response.create` is not among them."""
         return self.acknowledgements.unanswered()
+
+    @property
+    def rate_limits(self) -> tuple[KnownRateLimit, ...]:
+        """The newest limit of each name that the server told."""
+        return self.account.view()
+
+    def cost(self, prices: PriceTable) -> Cost:
+        """What ``usage`` comes to with the application's ``prices``, by the models that the session names now."""
+        configuration = self.configuration
+        model = getattr(configuration, "model", None)
+        audio = configuration.audio if configuration is not None else UNSET
+        heard = audio.input if audio else UNSET
+        transcription = heard.transcription if heard else UNSET
+        return prices.cost(
+            self.usage,
+            model=model if isinstance(model, str) else None,
+            transcription_model=(transcription.model or None) if transcription else None,
+        )
 
     @property
     def default_response(self) -> ResponseRecord | None:
@@ -203,8 +224,15 @@ class ClientSession(Session, role=Role.CLIENT):
         self._take(event, encode_text(event).encode("utf-8"))
         return self.leave()
 
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session, as far as the server has told."""
+        return isinstance(self.configuration, m.TranslationSession)
+
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
+        if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
+            event = as_unknown(event, raw)
         self.act(Deliver(event, raw))
         handler = HANDLERS.get(type(event))
         if handler is not None:
@@ -215,14 +243,18 @@ class ClientSession(Session, role=Role.CLIENT):
         elif event.type in m.CLIENT_EVENTS:
             self.report("R-E6", event, f"{event.type} is what a client sends")
 
-    def _receive_unusual(self, decoded: Rejected | Repaired, raw: bytes | str) -> None:
-        """What did not come through the typed decoder (R-E1 … R-E5)."""
+    def _receive_unusual(self, decoded: m.ServerEvent | Rejected | Repaired, raw: bytes | str) -> None:
+        """What did not come through the typed decoder (R-E1 … R-E5), and what only a translation session has."""
         if isinstance(decoded, Rejected):
             if decoded.kind == "utf8":
                 fault = Fault("protocol", "a text message that is not UTF-8", "R-E2")
                 self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
             else:
                 self.report("R-E3" if decoded.kind == "depth" else "R-E1", None, decoded.detail)
+        elif not isinstance(decoded, Repaired):
+            self._take(decoded, raw)
+        elif decoded.event.type in m.TRANSLATION_EVENTS and not self.translates:
+            self._take(m.UnknownEvent.of(decoded.data), raw)
         else:
             self._take(decoded.event, raw)
             for problem in decoded.problems:
@@ -553,10 +585,6 @@ class ClientSession(Session, role=Role.CLIENT):
         entry = self.playback.get(key, event.content_index)
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
-
-    def count_usage(self, usage: m.ResponseUsage | UnsetType | None) -> None:
-        """One response's tokens."""
-        self.usage = self.usage.plus(usage or None)
 
     def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
         """The place of ``key`` in a bounded table of them; a fresh one at first."""

@@ -57,6 +57,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     retained_audio_bytes: int = LIMITS["retained_audio_bytes"].value
     item_audio_bytes: int = LIMITS["item_audio_bytes"].value
     playback_entries: int = LIMITS["playback_entries"].value
+    rate_limit_names: int = LIMITS["rate_limit_names"].value
     report_kinds: int = LIMITS["report_kinds"].value
 
     def __post_init__(self) -> None:

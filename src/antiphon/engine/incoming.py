@@ -16,9 +16,10 @@ from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
-from antiphon.engine.conversation import Node
+from antiphon.engine.conversation import Node, item_status
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.usage import Usage
 from antiphon.machines import ERRORS, build
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ class ResponseRules:
             for item in event.response.output or ():
                 if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
                     session.called(item)
-        session.count_usage(event.response.usage)
+        told = Usage.of(event.response.usage)
+        record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
+        session.usage += record.usage
         session.close_response(record, event)
 
     @staticmethod
@@ -208,6 +211,8 @@ class ResponseRules:
     @staticmethod
     def finish_malformed(record: ResponseRecord, session: ClientSession, event: object) -> None:
         _close_children(record, session, event)
+        record.usage = Usage.of(None)
+        session.usage += record.usage
         session.close_response(record, record.id)
 
     @staticmethod
@@ -260,7 +265,7 @@ class ConversationItemRules:
 
     @staticmethod
     def is_in_progress(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
-        return getattr(event.item, "status", UNSET) == "in_progress"
+        return item_status(event.item) == "in_progress"
 
     @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
@@ -487,8 +492,9 @@ def on_error(session: ClientSession, event: m.Error) -> None:
 
 
 def on_rate_limits(session: ClientSession, event: m.RateLimitsUpdated) -> None:
-    """`rate_limits.updated`: the newest stands."""
-    session.rate_limits = tuple(event.rate_limits)
+    """`rate_limits.updated`: the newest of each name stands (R-U3)."""
+    if not session.account.update(event.rate_limits, session.now):
+        session.report("R-N2", event, "more names of rate limits than are kept; the oldest is forgotten")
 
 
 def on_nothing(_session: ClientSession, _event: m.Event) -> None:
@@ -553,9 +559,14 @@ def on_transcription(
     | m.ConversationItemInputAudioTranscriptionFailed,
 ) -> None:
     """`conversation.item.input_audio_transcription.*`: beside all else, and nothing for a deleted item (R-C7)."""
-    if session.conversation.is_deleted(event.item_id):
+    deleted = session.conversation.is_deleted(event.item_id)
+    transcription = None if deleted else session.conversation.transcription(event.item_id, event.content_index or 0)
+    if isinstance(event, m.ConversationItemInputAudioTranscriptionCompleted) and (
+        transcription is None or transcription.state != "completed"
+    ):
+        session.usage = session.usage.transcribed(event.usage)  # of a deleted item too: it was made and has its price
+    if transcription is None:
         return
-    transcription = session.conversation.transcription(event.item_id, event.content_index or 0)
     session.step(TRANSCRIPTION, transcription, event.type, event)
     session.trim(event)
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from antiphon.engine.usage import Usage
+
 if TYPE_CHECKING:
     from antiphon.engine.playback import Entry
 
@@ -29,7 +31,7 @@ class Place:
 class ResponseRecord:
     """One response. ``in_conversation`` is False out of band; ``event_id`` names the request of ours behind it."""
 
-    __slots__ = ("event_id", "id", "in_conversation", "item_ids", "state", "status", "streams")
+    __slots__ = ("event_id", "id", "in_conversation", "item_ids", "state", "status", "streams", "usage")
 
     def __init__(self, id: str, *, in_conversation: bool = True) -> None:
         self.id = id
@@ -39,6 +41,8 @@ class ResponseRecord:
         self.status: str | None = None
         self.streams: dict[tuple[str, int], StreamRecord] = {}
         self.item_ids: dict[str, None] = {}
+        self.usage: Usage | None = None
+        """What it used, once a client was told of its end."""
 
     @property
     def is_open(self) -> bool:
@@ -54,6 +58,7 @@ class ResponseRecord:
             self.status,
             list(self.item_ids),
             [stream.dump() for stream in self.streams.values()],
+            self.usage,
         )
 
     @classmethod
@@ -63,6 +68,7 @@ class ResponseRecord:
         record.event_id = state.event_id
         record.status = state.status
         record.item_ids = dict.fromkeys(state.item_ids)
+        record.usage = state.usage
         for each in state.streams:
             record.streams[each.item_id, each.content_index] = StreamRecord.load(each, record)
         return record
@@ -122,6 +128,7 @@ class ResponseState(Struct, frozen=True):
     status: str | None
     item_ids: list[str]
     streams: list[StreamState]
+    usage: Usage | None
 
 
 class OutputState(Struct, frozen=True):

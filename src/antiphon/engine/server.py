@@ -69,6 +69,7 @@ _FREE_EVENTS = (
 """What a server application may send by itself: nothing in the engine hangs on these."""
 
 _MOST_EVENT_ID = 512
+_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -220,7 +221,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.enter(now)
         raw = encode_text(event)
         self.act(Deliver(event, raw))
-        if type(event) in HANDLERS:
+        if event.type in m.CLIENT_EVENTS:
             self._take(event, raw)
         else:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
@@ -233,6 +234,8 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
+        elif event.type not in _SUPPORTED:
+            self.refused = _unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
             self.refused = unknown_parameter(raw, event)
         if self.refused is not None:
@@ -258,13 +261,12 @@ class ServerSession(Session, role=Role.SERVER):
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
-        if problems:
-            self.refused = refusal_of(problems[0], repaired.data)
-        elif event.type in m.SERVER_EVENTS:
+        if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif isinstance(event, m.UnknownEvent):
-            supported = ", ".join(f"'{name}'" for name in m.CLIENT_EVENTS)
-            self.refused = Refusal("unknown_event_type", {"value": event.type[:64], "supported": supported})
+        elif event.type not in _SUPPORTED:
+            self.refused = _unsupported(event.type)
+        elif problems:
+            self.refused = refusal_of(problems[0], repaired.data)
         else:
             self._take(event, raw)
             return
@@ -475,3 +477,8 @@ class ServerSession(Session, role=Role.SERVER):
         from antiphon.engine.snapshot import load_server
 
         load_server(self, snapshot, now)
+
+
+def _unsupported(event_type: str) -> Refusal:
+    supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
+    return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})

@@ -30,6 +30,7 @@ from antiphon.engine.conversation import ConversationState
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
+from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
 from antiphon.engine.responding import Output, OutputItemState, Spoken
@@ -114,7 +115,7 @@ class ClientState(Struct, frozen=True):
     has_spoken: bool
     detection: TurnDetection | None
     usage: Usage
-    rate_limits: list[RateLimit]
+    rate_limits: list[RateLimitState]
     gap: list[GapEntry]
 
 
@@ -256,7 +257,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         has_spoken=session.has_spoken,
         detection=session.detection,
         usage=session.usage,
-        rate_limits=list(session.rate_limits),
+        rate_limits=session.account.dump(now),
         gap=[
             GapEntry(None, False, entry)
             if isinstance(entry, bytes)
@@ -303,7 +304,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.has_spoken = state.has_spoken
     session.detection = state.detection
     session.usage = state.usage
-    session.rate_limits = tuple(state.rate_limits)
+    session.account.load(state.rate_limits, now)
     for entry in state.gap:
         session.adopt_gap(entry.audio if entry.event is None else (_command(entry.event), entry.forced))
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "8fbcb1fae8fc2d06a2434f6dc210ddead0cfd061ed241ffde8e8de34e8d9dea3"
+DIGEST: Final = "2411eb0645102255643d37436a3fa10edc5fb6977519b3d3281b5d7a62017a7f"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -2844,6 +2844,12 @@ EVENTS: Final[Mapping[str, EventSpec]] = {
     "mcp_list_tools.in_progress": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
     "mcp_list_tools.completed": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
     "mcp_list_tools.failed": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
+    "session.input_audio_buffer.append": EventSpec(direction="client", beta=None, machine=None, lifecycle=False),
+    "session.close": EventSpec(direction="client", beta=None, machine=None, lifecycle=True),
+    "session.input_transcript.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.output_transcript.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.output_audio.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.closed": EventSpec(direction="server", beta=None, machine=None, lifecycle=True),
 }
 
 ERRORS: Final[Mapping[str, ErrorSpec]] = {
@@ -3421,6 +3427,7 @@ LIMITS: Final[Mapping[str, LimitSpec]] = {
     "retained_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
     "item_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
     "playback_entries": LimitSpec(value=256, unit="parts"),
+    "rate_limit_names": LimitSpec(value=32, unit="names"),
     "report_kinds": LimitSpec(value=256, unit="kinds"),
     "delivery_events": LimitSpec(value=10000, unit="events"),
     "delivery_bytes": LimitSpec(value=67108864, unit="bytes"),
@@ -3581,6 +3588,10 @@ RULES: Final[Mapping[str, str]] = {
     "R-B3": "A cut is sent once, as an integer of milliseconds within the received audio",
     "R-B4": "A cut by the server is accepted",
     "R-B5": "What was stopped when the socket ends stays cut",
+    "R-U1": "Usage is what the server told of finished responses",
+    "R-U2": "Transcription is counted apart",
+    "R-U3": "The newest rate limit of each name stands",
+    "R-U4": "A price is the application's",
     "R-A1": "Commands are answered in order",
     "R-A2": "A command that the server refused changes nothing else",
     "R-N1": "A session is renewed before it expires",
