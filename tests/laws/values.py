@@ -106,6 +106,11 @@ class Setup(Struct, frozen=True, kw_only=True):
     on_active: Literal["queue", "refuse", "send"] = "queue"
     merge: bool = True
     tag: bool = True
+    retries: int = 3
+    """0 switches the retry off altogether."""
+    late: Literal["adopt", "cancel"] = "adopt"
+    queue_limit: int = 32
+    request_timeout: int = 30 * SECOND
     on_speech: Literal["session", "cut", "ignore"] = "session"
     unheard: Literal["truncate", "delete"] = "truncate"
     decode_audio: bool = True
@@ -137,7 +142,16 @@ class Setup(Struct, frozen=True, kw_only=True):
             on_speech=self.on_speech,
             unheard=self.unheard,
             dials=self.dials,
-            arbiter=ArbiterPolicy(on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag),
+            arbiter=ArbiterPolicy(
+                on_active=self.on_active,
+                merge_tool_outputs=self.merge,
+                retry_lost_to_vad=self.retries > 0,
+                retries=self.retries,
+                request_timeout_ns=self.request_timeout,
+                late=self.late,
+                queue_limit=self.queue_limit,
+                tag_requests=self.tag,
+            ),
         )
 
     def entropy(self, side: Side) -> Entropy:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from antiphon import (
+    ArbiterPolicy,
     ArgumentsDelta,
     AudioDelta,
     Connection,
@@ -59,12 +60,14 @@ class Cell(NamedTuple):
 
 
 WITHOUT_ROWS = {
+    "input_audio_buffer": {"timer.idle"},
     "link": {"internal.close", "internal.eof", "internal.failed", "internal.fault"},
     "playback": {"internal.heard", "internal.stop", "internal.stopped"},
-    "session": {"internal.fatal_error", "internal.opened", "internal.renewed"},
+    "session": {"internal.fatal_error", "internal.opened", "internal.renewed", "timer.expiry"},
 }
 """What an engine steps a table with in whatever state that is in: where no row is, nothing is to be done. Nothing of it
-is an event of the peer's. For everything else there is a row in every state, even if it says that nothing follows."""
+is an event of the peer's; the timers are fired here whether they run or not. For everything else there is a row in every
+state, even if it says that nothing follows."""
 
 WorldT = TypeVar("WorldT")
 Acts: TypeAlias = Mapping[str, Callable[[WorldT], object]]
@@ -401,28 +404,44 @@ def test_a_client_takes_every_row_of_playback() -> None:
 
 
 def test_a_client_takes_every_row_of_a_request() -> None:
-    def created(talk: Talk) -> object:
-        sent = talk.client.arbiter.sent
-        return talk.created("r", request=sent[0].event_id if sent else None)
-
-    acts: Acts[Talk] = {
+    one: Acts[Talk] = {
         "ask": lambda talk: talk.ask("plain"),
-        "ask for more": lambda talk: talk.ask("special", instructions="x"),
-        "created": created,
+        "created": lambda talk: talk.created("r", request="plain"),
+        "created by voice detection": lambda talk: talk.created("r"),
         "done": lambda talk: talk.done("r"),
-        "error": lambda talk: talk.error("conversation_already_has_active_response"),
+        "lost": lambda talk: talk.error("conversation_already_has_active_response", "plain"),
+        "refused": lambda talk: talk.error("server_error", "plain"),
         "tick": tick,
         "interrupt": lambda talk: talk.client.interrupt(talk.now),
+        "cancel": lambda talk: talk.say(m.ResponseCancel()),
+        "nothing to cancel": lambda talk: talk.error("response_cancel_not_active"),
+        "the end": lose_socket,
+    }
+    several: Acts[Talk] = {
+        "ask": lambda talk: talk.ask("plain"),
+        "ask again": lambda talk: talk.ask("again"),
+        "ask for more": lambda talk: talk.ask("special", instructions="x"),
+        "created": lambda talk: talk.created("r", request="plain"),
+        "done": lambda talk: talk.done("r"),
         "the end": lose_socket,
         "close": lambda talk: talk.client.close(talk.now),
     }
 
     def situation(talk: Talk) -> Hashable:
         requests = talk.client.arbiter
-        queue = min(len(requests.queue), 2)
-        return queue, len(requests.sent), len(requests.active), response_of(talk, "r"), talk.client.link.state
+        running = [
+            (each.state, each.losses, each.by_order, each.is_plain)
+            for each in (*requests.queue, *requests.sent, *requests.active.values())
+        ]
+        late = {each.state for each in requests.late}
+        return tuple(running), frozenset(late), requests.unseen, response_of(talk, "r"), talk.client.link.state
 
-    assert untaken(REQUEST, (Talk, acts, situation)) == set()
+    def with_policy(**policy: Any) -> Callable[[], Talk]:
+        return lambda: Talk(arbiter=ArbiterPolicy(retries=1, **policy))
+
+    tried = [(with_policy(late=late, tag_requests=late == "adopt"), one, situation) for late in ("adopt", "cancel")]
+    late = (with_policy(late="cancel"), {name: one[name] for name in ("ask", "tick", "created")}, situation)
+    assert untaken(REQUEST, *tried, late, (Talk, several, situation)) == set()
 
 
 # -- a server: the item of its first response, and an item u of the client's -------------------------------------------

@@ -341,15 +341,21 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):
             self._cancelling(event)
-        output = event.item if isinstance(event, m.ConversationItemCreate) else None
-        if isinstance(output, m.FunctionCallItem):
-            self._know_call(output)  # an output may follow at once
-        self.arbiter.command_sent(output_of=output.call_id if isinstance(output, m.FunctionCallOutputItem) else None)
+        if isinstance(event, m.ConversationItemCreate):
+            item = event.item
+            if isinstance(item, m.FunctionCallItem):
+                self._know_call(item)  # an output may follow at once
+            self.arbiter.content_sent(output_of=item.call_id if isinstance(item, m.FunctionCallOutputItem) else None)
+        elif isinstance(event, m.InputAudioBufferCommit):
+            self.arbiter.content_sent(output_of=None)
 
     def _cancelling(self, event: m.ResponseCancel) -> None:
+        named = isinstance(event.response_id, str)
         record = self.responses.get(event.response_id) if isinstance(event.response_id, str) else self.default_response
         if record is not None and record.is_open:
             self.step(RESPONSE, record, "response.cancel", event)
+        elif not named:
+            self.arbiter.cancelled(event)
 
     def transmit(self, text: bytes) -> None:
         """Put one message on the wire."""
@@ -409,8 +415,14 @@ class ClientSession(Session, role=Role.CLIENT):
         self.enter(now)
         self.arbiter.withdraw()
         record = self.default_response
-        if record is not None and record.state == "in_progress" and self.link.state == "open":
-            self.command(m.ResponseCancel(response_id=record.id))
+        if self.link.state == "open":
+            if record is None:
+                if self.arbiter.awaits_place:  # it has no id yet, and is unwanted all the same (R-Q9)
+                    self.command(m.ResponseCancel())
+            else:
+                if record.state == "in_progress":
+                    self.command(m.ResponseCancel(response_id=record.id))
+                self.listener.silence(record.id)
         self.listener.stop()
         return self.leave()
 
@@ -431,6 +443,7 @@ class ClientSession(Session, role=Role.CLIENT):
             oldest = next(each for each in self.responses.values() if each.is_open)
             self.report("R-N2", None, "too many responses in progress; the oldest is forgotten")
             self.step(RESPONSE, oldest, "internal.lost", None)
+            self.arbiter.forget(oldest.id)
 
     def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
         """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""
@@ -444,8 +457,21 @@ class ClientSession(Session, role=Role.CLIENT):
             self.speaking = None
         self.listener.finish_response(record.id)
         if event is not None:
-            self.arbiter.done(record.id, event)
+            self.arbiter.done(record.id, event, in_conversation=record.in_conversation)
             self.arbiter.release()
+
+    def cancelled_already(self, response_id: str) -> None:
+        """A response was announced whose cancel is under way: nothing of it is played (R-Q9)."""
+        record = self.responses[response_id]
+        self.listener.silence(response_id)
+        if record.is_open:
+            self.step(RESPONSE, record, "response.cancel", None)
+
+    def cancel_unwanted(self, response_id: str) -> None:
+        """A response was announced that nobody wants any more: cancel it, and play nothing of it (R-Q9, R-Q10)."""
+        self.listener.silence(response_id)
+        if self.responses[response_id].is_open:
+            self.command(m.ResponseCancel(response_id=response_id))
 
     def keep_stream(self, stream: StreamRecord) -> None:
         """A stream of a response in progress was found for the first time."""
@@ -594,6 +620,12 @@ class ClientSession(Session, role=Role.CLIENT):
             if len(places) > self.config.limits.response_history:
                 del places[next(iter(places))]
         return place
+
+    def waiting_requests(self) -> tuple[m.ResponseCreate, ...]:
+        """Requests that wait for a socket."""
+        return tuple(
+            entry[0] for entry in self.gap if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate)
+        )
 
     def knows_item(self, item_id: str) -> bool:
         """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way."""

@@ -17,6 +17,7 @@ OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
 OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
+Late: TypeAlias = Literal["adopt", "cancel"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -35,7 +36,8 @@ class Role(StrEnum):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Every bound, in the unit and for the reason that ``spec/limits.toml`` gives."""
+    """Every bound, in the unit and for the reason that ``spec/limits.toml`` gives; that of ``queued_requests`` is
+    `ArbiterPolicy.queue_limit`."""
 
     message_bytes: int = LIMITS["message_bytes"].value
     fragments: int = LIMITS["fragments"].value
@@ -45,7 +47,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     queued_commands: int = LIMITS["queued_commands"].value
     gap_audio_ms: int = LIMITS["gap_audio_ms"].value
     pending_commands: int = LIMITS["pending_commands"].value
-    queued_requests: int = LIMITS["queued_requests"].value
     open_responses: int = LIMITS["open_responses"].value
     response_history: int = LIMITS["response_history"].value
     response_parts: int = LIMITS["response_parts"].value
@@ -67,7 +68,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Durations(Struct, frozen=True, kw_only=True):
-    """The length of each timer in nanoseconds; ``spec/timers.toml`` says what arms and stops them. All are > 0 (L4)."""
+    """The length of each timer in nanoseconds; ``spec/timers.toml`` says what arms and stops them. All are > 0 (L4).
+
+    That of ``request`` is `ArbiterPolicy.request_timeout_ns`.
+    """
 
     connect: int = TIMERS["connect"].default_ms * MS
     backoff: int = TIMERS["backoff"].default_ms * MS
@@ -75,7 +79,6 @@ class Durations(Struct, frozen=True, kw_only=True):
     ping: int = TIMERS["ping"].default_ms * MS
     pong: int = TIMERS["pong"].default_ms * MS
     close: int = TIMERS["close"].default_ms * MS
-    request: int = TIMERS["request"].default_ms * MS
     flush: int = TIMERS["flush"].default_ms * MS
 
     def __post_init__(self) -> None:
@@ -85,21 +88,43 @@ class Durations(Struct, frozen=True, kw_only=True):
 
 
 class ArbiterPolicy(Struct, frozen=True, kw_only=True):
-    """How ``response.create`` is brought through the server's one place (R-Q1 … R-Q6).
+    """How ``response.create`` is brought through the server's one place (R-Q1 … R-Q10).
 
     ``on_active``: what happens to a request while a response is in progress: ``queue`` holds it back (the default),
-    ``refuse`` raises, ``send`` transmits it and lets the server decide. ``merge_tool_outputs``: a request that follows
-    the output of a call waits until every call of that response has its output, and equal requests become one.
+    ``refuse`` raises, ``send`` transmits it and lets the server decide.
+    ``merge_tool_outputs``: a request that follows the output of a call waits until every call of that response has its
+    output, and equal requests become one. True by default.
+    ``retry_lost_to_vad``: a request that was held back, or sent into a free place, and yet was rejected because voice
+    detection's response took the place, is sent again when that response is done, at most ``retries`` times; after
+    that, and where this is False, it ends as `LostToVad`. True and 3 by default.
+    ``request_timeout_ns``: how long the server may take to announce the response or reject the request; then it ends as
+    `TimedOut`. Also how long a request is held back for outputs of calls, before it goes out without them. 30 s.
+    ``late``: what is done with a response whose request has timed out: ``adopt`` lets it run and be heard (the
+    default), ``cancel`` cancels it at once and plays nothing of it.
+    ``queue_limit``: how many requests are held back at most; the next one is refused (R-N2). 32.
     ``tag_requests``: the engine adds the request's event id to ``response.metadata`` under ``antiphon_request``, which
-    the server echoes; without it a response is matched to its request by order.
+    the server echoes; without it a response is matched to its request by order, and one that comes late is not known.
+    True by default.
     """
 
     on_active: OnActive = "queue"
     merge_tool_outputs: bool = True
+    retry_lost_to_vad: bool = True
+    retries: int = 3
+    request_timeout_ns: int = TIMERS["request"].default_ms * MS
+    late: Late = "adopt"
+    queue_limit: int = LIMITS["queued_requests"].value
     tag_requests: bool = True
 
     def __post_init__(self) -> None:
         _check_choice("arbiter.on_active", self.on_active, OnActive)
+        _check_choice("arbiter.late", self.late, Late)
+        if self.retries < 0:
+            raise ValueError(f"arbiter.retries must be at least 0, not {self.retries}")
+        if self.request_timeout_ns < 1:
+            raise ValueError(f"arbiter.request_timeout_ns must be at least 1 ns, not {self.request_timeout_ns}")
+        if self.queue_limit < 1:
+            raise ValueError(f"arbiter.queue_limit must be at least 1, not {self.queue_limit}")
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):

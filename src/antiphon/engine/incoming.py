@@ -14,11 +14,12 @@ from msgspec import UNSET
 
 from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
-from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
+from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.request import is_tagged
 from antiphon.engine.usage import Usage
 from antiphon.machines import ERRORS, build
 
@@ -174,12 +175,12 @@ class ResponseRules:
         return _status(event) == "failed"
 
     @staticmethod
-    def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated) -> None:
+    def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated | m.ResponseDone) -> None:
         session.open_response(record)
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id
-            if TAG in (event.response.metadata or {}):  # matched by order alone, it may be what voice detection began
+            if is_tagged(event.response):  # matched by order alone, it may be what voice detection began
                 session.acknowledgements.overtake(request.sequence, event, command="response.create")
 
     @staticmethod
@@ -205,7 +206,7 @@ class ResponseRules:
 
     @staticmethod
     def finish_unannounced(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
-        session.open_response(record)
+        ResponseRules.begin(record, session, event)
         ResponseRules.finish(record, session, event)
 
     @staticmethod
@@ -480,14 +481,12 @@ def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdate
 
 def on_error(session: ClientSession, event: m.Error) -> None:
     """`error`: it names one command, or none, and changes nothing else (R-A2)."""
-    error = event.error
-    code = error.code if isinstance(error.code, str) else None
-    event_id = error.event_id if isinstance(error.event_id, str) else None
-    if not session.arbiter.rejected(event_id, code, event):
-        session.acknowledgements.rejected(event_id, code)
-    if code in _FATAL:
+    cause = blame(event.error)
+    if not session.arbiter.rejected(event, cause):
+        session.acknowledgements.rejected(cause.event_id, cause.command)
+    if cause.code in _FATAL:
         session.step(SESSION, session.place, "internal.fatal_error", event)
-        session.fatal_code = code
+        session.fatal_code = cause.code
     session.arbiter.release()
 
 

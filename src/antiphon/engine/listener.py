@@ -134,6 +134,11 @@ class Listener:
         if stopped:
             session.timers.arm(Timer.FLUSH, session.now + session.config.timers.flush)
 
+    def silence(self, response_id: str) -> None:
+        """Play nothing more of this response, be it in parts that exist or in new ones."""
+        if self.plays:
+            self._session.playback.supersede(response_id)
+
     def cut(self, entry: Entry, samples: int | None) -> None:
         """The player has stopped: tell the server how much was heard (R-B3), in our history too."""
         session = self._session
