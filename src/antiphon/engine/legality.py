@@ -26,6 +26,11 @@ MOST_EVENT_ID = 512
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
 
+def is_portable(name: str) -> bool:
+    """Whether a client may choose this id (R-C11)."""
+    return _ID.match(name) is not None
+
+
 def check(session: ClientSession, event: m.ClientEvent, override: Collection[str]) -> None:
     """Raise `LocalProtocolError` for the first rule that ``event`` breaks and ``override`` does not name."""
     event_id = event.event_id
