@@ -92,7 +92,7 @@ class TestLosingASocket:
         (gone,) = talk.loses(code)
         assert isinstance(gone, Disconnected)
         assert (gone.generation, gone.code, gone.retry_at) == (1, code, 500 * MS)
-        assert talk.tick() == (OpenTransport(generation=2, attempt=1),)
+        assert talk.tick() == (OpenTransport(generation=2, attempt=2),)
         assert talk.opens()[0] == Connected(2)
 
     @pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 1008, 1009, 1010, 3000, 4000])
@@ -138,18 +138,30 @@ class TestLosingASocket:
 
     def test_dials_are_bounded_until_a_session_shows_itself(self) -> None:
         talk = Dialled(renewal=RenewalPolicy(dials=3, jitter=0))
-        talk.loses()
         for _ in range(2):
-            talk.again()  # it opens, says nothing, and ends
             assert not of(talk.loses(1011), Closed)
-        talk.again()
+            talk.again()  # it opens, and says nothing
         assert of(talk.loses(1011), Closed)
 
-    def test_a_session_that_showed_itself_has_all_the_dials_again(self) -> None:
+    def test_after_a_session_that_showed_itself_and_lasted_all_the_dials_are_left_again(self) -> None:
         talk = Dialled(renewal=RenewalPolicy(dials=1, jitter=0))
         for _ in range(5):
+            talk.now += 8 * SECOND
             talk.next_session()
         assert talk.client.generation == 6
+
+    def test_a_server_that_greets_and_fails_is_not_dialled_for_ever(self) -> None:
+        talk = Dialled(renewal=RenewalPolicy(dials=3, jitter=0))
+        for _ in range(2):
+            talk.next_session(1011)
+        assert of(talk.loses(1011), Closed)
+
+    def test_nor_is_one_whose_sessions_expire_at_once(self) -> None:
+        talk = Dialled(renewal=RenewalPolicy(dials=2, jitter=0))
+        talk.error("session_expired")
+        talk.next_session(1001)
+        talk.error("session_expired")
+        assert of(talk.loses(1001), Closed)
 
     def test_the_pause_grows_up_to_its_cap(self) -> None:
         talk = Dialled(renewal=RenewalPolicy(dials=9, jitter=0))
@@ -159,7 +171,7 @@ class TestLosingASocket:
             assert gone.retry_at is not None
             pauses.append((gone.retry_at - talk.now) // MS)
             talk.again()
-        assert pauses == [500, 500, 1000, 2000, 4000, 8000, 8000]
+        assert pauses == [500, 1000, 2000, 4000, 8000, 8000, 8000]
 
     def test_without_entropy_a_pause_is_not_left_to_chance(self) -> None:
         (gone,) = Dialled(jitter=100).loses()
@@ -301,7 +313,7 @@ class TestThePlan:
         assert isinstance(gone, Disconnected)
         assert gone.fault is not None
         assert gone.fault.code == "session_expired"
-        assert talk.tick() == (OpenTransport(2, 1),)
+        assert talk.tick() == (OpenTransport(2, 2),)
 
     def test_where_nothing_may_follow_it_is_the_end(self) -> None:
         talk = Dialled(renewal=RenewalPolicy(reconnect=False))
@@ -791,7 +803,7 @@ class TestWhatWasUnderWay:
         assert "R-N6" in rules(actions)
 
     def test_what_waits_at_the_end_of_all_dials_was_disconnected(self) -> None:
-        talk = Dialled(renewal=RenewalPolicy(dials=1, jitter=0))
+        talk = Dialled(renewal=RenewalPolicy(dials=2, jitter=0))
         talk.loses()
         talk.ask("a")
         talk.tick()

@@ -136,9 +136,9 @@ class RenewalPolicy(Struct, frozen=True, kw_only=True):
 
     ``reconnect``: a lost socket is followed by another; False: it ends the engine, and nothing is renewed.
     ``renew``: the session is renewed before it expires (`Durations.renewal` is the margin); False: when it did.
-    ``dials``: how often it is dialled, 1 or more, before a session shows itself; then the engine ends.
-    ``backoff_cap``: the longest pause between two dials, ns. ``jitter``: up to so many percent of a pause are left out,
-    at random; without entropy none are.
+    ``dials``: how often it is dialled, 1 or more, before the engine ends; counted anew after a session that showed
+    itself and lasted for ``backoff_cap``, which is the longest pause between two dials, ns.
+    ``jitter``: up to so many percent of a pause are left out, at random; without entropy none are.
     ``replay``: the history is given to the new session; False: that session, and ``conversation``, begin empty.
     """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from antiphon.engine.actions import Closed, CloseTransport, Connected, Disconnected, OpenTransport
 from antiphon.engine.errors import Fault
-from antiphon.engine.timers import Timer
+from antiphon.engine.timers import Instant, Timer
 from antiphon.machines import ERRORS, build
 
 if TYPE_CHECKING:
@@ -37,12 +37,23 @@ class End(NamedTuple):
 class Link:
     """The engine's socket, the one it has now.
 
-    ``attempt`` counts the dials since a session last showed itself; ``opened_generation`` is the number of the last
+    ``attempt`` counts the dials since a session last proved itself, which shows itself at ``shown_at`` and lasts for a
+    while (`Link.attempts`); ``opened_generation`` is the number of the last
     socket that opened (0: none did); ``dials`` tells an engine that dials by itself from one that is given its socket;
     ``end`` is how a socket is ending; ``asked`` that the application wants the end of it all.
     """
 
-    __slots__ = ("asked", "attempt", "dials", "end", "generation", "opened_generation", "speaks_bytes", "state")
+    __slots__ = (
+        "asked",
+        "attempt",
+        "dials",
+        "end",
+        "generation",
+        "opened_generation",
+        "shown_at",
+        "speaks_bytes",
+        "state",
+    )
 
     def __init__(self, *, speaks_bytes: bool) -> None:
         self.state = LINK.initial
@@ -53,6 +64,14 @@ class Link:
         self.speaks_bytes = speaks_bytes
         self.end: End | None = None
         self.asked = False
+        self.shown_at: Instant | None = None
+
+    def attempts(self, engine: Session) -> int:
+        """The dials that count against those that policy allows. A server that greets and fails, again and again, is
+        not begun with anew each time: the session has to last as long as the longest pause."""
+        if self.shown_at is not None and engine.now - self.shown_at >= engine.config.renewal.backoff_cap:
+            return 0
+        return self.attempt
 
 
 class LinkRules:
@@ -71,7 +90,11 @@ class LinkRules:
             return False
         if not link.opened_generation:
             return link.attempt < engine.config.dials
-        return end.code in _RETRIED_CLOSE_CODES and engine.may_reconnect and link.attempt < engine.config.renewal.dials
+        return (
+            end.code in _RETRIED_CLOSE_CODES
+            and engine.may_reconnect
+            and link.attempts(engine) < engine.config.renewal.dials
+        )
 
     @staticmethod
     def is_renewal(link: Link, _engine: Session, _event: object) -> bool:
@@ -168,6 +191,8 @@ class LinkRules:
         """Settle what ends with the socket, and forget its session. What began the end is how it ended."""
         end = link.end or end
         link.end = None
+        link.attempt = link.attempts(engine)
+        link.shown_at = None
         engine.timers.clear()
         engine.let_go()
         engine.end_generation()

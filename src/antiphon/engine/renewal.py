@@ -131,7 +131,7 @@ class Renewal:
         """A session says what it is."""
         session = self._session
         if isinstance(event, m.SessionCreated):
-            session.link.attempt = 0  # it has shown itself
+            session.link.shown_at = session.now if session.link.shown_at is None else session.link.shown_at
         else:
             self.update_id = None
         expires_at = event.session.expires_at
@@ -180,7 +180,7 @@ class Renewal:
     def expired(self) -> bool:
         """The server said `session_expired`: whether another session follows."""
         session = self._session
-        if not session.may_reconnect or session.link.attempt >= session.config.renewal.dials:
+        if not session.may_reconnect or session.link.attempts(session) >= session.config.renewal.dials:
             return False
         session.step(RENEWAL, self, "internal.expired", None)
         return True

@@ -67,6 +67,7 @@ class LinkState(Struct, frozen=True):
     opened_generation: int
     dials: bool
     asked: bool
+    shown_for: int | None
 
 
 class CommonState(Struct, frozen=True):
@@ -200,6 +201,7 @@ def take_common(session: Session, now: Instant) -> CommonState:
             link.opened_generation,
             link.dials,
             link.asked,
+            None if link.shown_at is None else now - link.shown_at,
         ),
         session.timers.dump(now),
         session.ids_made,
@@ -219,6 +221,7 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
     link.opened_generation = state.link.opened_generation
     link.dials = state.link.dials
     link.asked = state.link.asked
+    link.shown_at = None if state.link.shown_for is None else now - state.link.shown_for
     session.timers.load(state.timers, now)
     session.adopt_counters(state.ids, {(rule, type_): count for rule, type_, count in state.reports})
     session.closed = state.closed
