@@ -249,6 +249,13 @@ class TestThePlan:
             Disconnected(1, 1000, "renewal", None, talk.now),
         )
 
+    def test_what_a_driver_says_late_of_the_old_socket_does_not_harm_the_new_one(self) -> None:
+        talk = self.planned()
+        talk.tick()
+        talk.tick()  # given up
+        assert talk.loses() == ()
+        assert talk.opens()[0] == Connected(2)
+
     def test_the_next_session_is_renewed_in_its_turn(self) -> None:
         talk = self.planned()
         talk.tick()

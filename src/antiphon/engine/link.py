@@ -97,6 +97,10 @@ class LinkRules:
         )
 
     @staticmethod
+    def had_another(link: Link, _engine: Session, _event: object) -> bool:
+        return bool(link.opened_generation)  # it is that socket's end, told late
+
+    @staticmethod
     def is_renewal(link: Link, _engine: Session, _event: object) -> bool:
         return link.end is not None and link.end.fault is None and link.end.code == 1000
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "8c50a45e94b90ab9186003a2e9937fff6c1dc0840d826998b554e0d46a229fd8"
+DIGEST: Final = "0f8424e2dfcfd8381c1fc29f2f105850039d3edee1a73bb35322bcad3968797b"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1548,6 +1548,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 dest="backoff",
                 guard=None,
                 effect="part",
+                rule="R-L11",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="internal.eof",
+                source=("dialing",),
+                dest=None,
+                guard="had_another",
+                effect=None,
                 rule="R-L11",
                 report=False,
                 role=None,
