@@ -7,10 +7,12 @@ from antiphon.toolkit.event_types import (
     Category,
     ClientEventType,
     ServerEventType,
+    aliases_of,
     canonical,
     categories_of,
 )
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
+from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 
 __all__ = [
     "CATEGORIES",
@@ -20,6 +22,12 @@ __all__ = [
     "Registration",
     "Router",
     "ServerEventType",
+    "Stream",
+    "StreamKey",
+    "StreamKind",
+    "StreamUpdate",
+    "Streams",
+    "aliases_of",
     "canonical",
     "categories_of",
 ]

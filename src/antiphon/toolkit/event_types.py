@@ -12,7 +12,7 @@ from typing import Final
 
 from antiphon.machines import EVENTS
 
-__all__ = ["CATEGORIES", "Category", "ClientEventType", "ServerEventType", "canonical", "categories_of"]
+__all__ = ["CATEGORIES", "Category", "ClientEventType", "ServerEventType", "aliases_of", "canonical", "categories_of"]
 
 
 class ClientEventType(StrEnum):
@@ -138,6 +138,12 @@ _GA_NAMES: Final[Mapping[str, str]] = {
 def canonical(event_type: str) -> str:
     """The GA name of ``event_type``; a name without one is returned as it is."""
     return _GA_NAMES.get(event_type, str(event_type))
+
+
+def aliases_of(event_type: str) -> tuple[str, ...]:
+    """Every name of the event ``event_type``, the GA name first."""
+    name = canonical(event_type)
+    return (name, *(alias for alias, ga_name in _GA_NAMES.items() if ga_name == name))
 
 
 def categories_of(event_type: str) -> frozenset[Category]:
