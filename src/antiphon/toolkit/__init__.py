@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
     CATEGORIES,
     Category,
@@ -11,15 +12,22 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 
 __all__ = [
     "CATEGORIES",
+    "Attempt",
+    "Backoff",
     "Category",
     "ClientEventType",
+    "ErrorType",
     "HandlerFailure",
+    "RealtimeError",
     "Registration",
+    "Retrier",
+    "RetryPolicy",
     "Router",
     "ServerEventType",
     "Stream",
