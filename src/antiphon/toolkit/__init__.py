@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from antiphon.toolkit.analytics import Analysis, Analytics, TokenCounts
+from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
     CATEGORIES,
@@ -18,10 +20,13 @@ from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, Str
 
 __all__ = [
     "CATEGORIES",
+    "Analysis",
+    "Analytics",
     "Attempt",
     "Backoff",
     "Category",
     "ClientEventType",
+    "Distribution",
     "ErrorType",
     "HandlerFailure",
     "RealtimeError",
@@ -35,6 +40,8 @@ __all__ = [
     "StreamKind",
     "StreamUpdate",
     "Streams",
+    "Summary",
+    "TokenCounts",
     "aliases_of",
     "canonical",
     "categories_of",
