@@ -142,7 +142,13 @@ def test_the_journal_keeps_every_rule_and_holds_the_cut(conversation: tuple[Ran,
 
 def test_ctrl_c_keeps_what_was_recorded_and_exits_with_130(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "talk"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "talk"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has its children ignore Ctrl-C, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     with process:

@@ -100,16 +100,18 @@ def test_every_timer_steps_a_machine() -> None:
     assert [name for name in TIMERS if f"timer.{name}" not in stepped] == []
 
 
-def test_events_are_the_57_of_the_ga_protocol() -> None:
-    assert sum(event.direction == "client" for event in EVENTS.values()) == 11
-    assert sum(event.direction == "server" for event in EVENTS.values()) == 46
+def test_events_are_the_57_of_a_conversation_and_the_6_of_a_translation() -> None:
+    assert sum(event.direction == "client" for event in EVENTS.values()) == 11 + 2
+    assert sum(event.direction == "server" for event in EVENTS.values()) == 46 + 4
 
 
 def test_event_names_and_directions_are_those_of_the_official_types() -> None:
     if not CATALOGUE.exists():
         pytest.skip("../shared/events.json is absent")
     catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8"))
-    official = {entry["type"]: entry["direction"] for entry in catalogue if entry["dialect"] == "ga"}
+    official = {
+        entry["type"]: entry["direction"] for entry in catalogue if entry["dialect"] in ("ga", "ga-translation")
+    }
     assert {name: event.direction for name, event in EVENTS.items()} == official
 
 

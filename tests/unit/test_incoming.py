@@ -54,8 +54,8 @@ def generating(**config: Any) -> Talk:
 # -- the catalogue -----------------------------------------------------------------------------------------------------
 
 
-def test_every_event_of_a_server_has_a_handler() -> None:
-    assert set(HANDLERS) == set(m.SERVER_EVENTS.values())
+def test_every_event_of_a_conversation_has_a_handler() -> None:
+    assert {cls.type for cls in HANDLERS} == set(m.SERVER_EVENTS) - m.TRANSLATION_EVENTS
 
 
 def test_what_floats_freely_is_what_belongs_to_no_order_of_items() -> None:

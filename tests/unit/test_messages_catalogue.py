@@ -12,7 +12,7 @@ import pytest
 from msgspec import UNSET
 
 from antiphon import messages
-from antiphon.messages import CLIENT_EVENTS, SERVER_EVENTS, values
+from antiphon.messages import CLIENT_EVENTS, SERVER_EVENTS, TRANSLATION_EVENTS, values
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
 ALL_EVENTS = {**CLIENT_EVENTS, **SERVER_EVENTS}
@@ -22,11 +22,12 @@ def declared_events() -> list[dict[str, Any]]:
     path = SHARED / "events.json"
     if not path.exists():
         pytest.skip("the shared event catalogue is absent")
-    return [row for row in json.loads(path.read_text()) if row["dialect"] == "ga"]
+    return [row for row in json.loads(path.read_text()) if row["dialect"] in ("ga", "ga-translation")]
 
 
-def test_there_are_eleven_client_events_and_forty_six_server_events() -> None:
-    assert (len(CLIENT_EVENTS), len(SERVER_EVENTS)) == (11, 46)
+def test_there_are_eleven_client_events_and_forty_six_server_events_and_six_of_a_translation() -> None:
+    assert (len(CLIENT_EVENTS), len(SERVER_EVENTS)) == (13, 50)
+    assert len(TRANSLATION_EVENTS) == 6
 
 
 def test_the_catalogue_is_the_official_one() -> None:

@@ -110,8 +110,8 @@ CASES = [
         "invalid_value",
         "invalid_value",
         "session.type",
-        "Invalid value: 'translation'. Supported values are: 'realtime', 'transcription'.",
-        _update(type="translation"),
+        "Invalid value: 'dictation'. Supported values are: 'realtime', 'transcription', 'translation'.",
+        _update(type="dictation"),
     ),
     Case(
         "invalid_value",

@@ -8,7 +8,7 @@ import pytest
 
 from antiphon import InputAudio, InputCommitted, Limits, ResponseCancelled, ResponseRequested
 from antiphon.engine.records import ResponseRecord
-from antiphon.engine.serving import Output
+from antiphon.engine.responding import Output
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
 # -- session.update ----------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_an_entry_without_blanks_needs_none() -> None:
             Problem("$.session.type", "not a known type of session", "value"),
             Refusal(
                 "invalid_value",
-                {"param": "session.type", "value": "x" * 64, "supported": "'realtime', 'transcription'"},
+                {"param": "session.type", "value": "x" * 64, "supported": "'realtime', 'transcription', 'translation'"},
             ),
         ),
     ],

@@ -36,8 +36,10 @@ from antiphon.messages import (
     RealtimeSession,
     ResponseCreated,
     ResponseDone,
+    SessionBase,
     TokensUsage,
     TranscriptionSession,
+    TranslationSession,
     UnknownContent,
     UnknownItem,
     UnknownTool,
@@ -372,7 +374,7 @@ def _object_of(structs: list[introspection.StructType]) -> Converter:
         return _item_reader(classes)
     if unknown is not None:
         return _fallback_reader(classes, unknown.of)
-    return _session if cls in (RealtimeSession, TranscriptionSession) else _usage
+    return _session if issubclass(cls, SessionBase) else _usage
 
 
 def _placeholder(element: introspection.Type) -> Callable[[], object] | None:
@@ -437,6 +439,8 @@ def _session(value: object, path: str, log: ProblemLog) -> object:
     tag = data.get("type")
     if tag == TranscriptionSession.type:
         return repair(TranscriptionSession, data, path, log)
+    if tag == TranslationSession.type:
+        return repair(TranslationSession, data, path, log)
     if isinstance(tag, str):
         if tag != RealtimeSession.type:
             log.add(f"{path}.type", "not a known type of session", "value")

@@ -21,6 +21,7 @@ from antiphon.engine.audio import InputAudioLedger, append_message, byte_length
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
+    as_unknown,
     encode,
     encode_text,
     server_decoder,
@@ -203,8 +204,15 @@ class ClientSession(Session, role=Role.CLIENT):
         self._take(event, encode_text(event).encode("utf-8"))
         return self.leave()
 
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session, as far as the server has told."""
+        return isinstance(self.configuration, m.TranslationSession)
+
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
+        if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
+            event = as_unknown(event, raw)
         self.act(Deliver(event, raw))
         handler = HANDLERS.get(type(event))
         if handler is not None:
@@ -215,14 +223,18 @@ class ClientSession(Session, role=Role.CLIENT):
         elif event.type in m.CLIENT_EVENTS:
             self.report("R-E6", event, f"{event.type} is what a client sends")
 
-    def _receive_unusual(self, decoded: Rejected | Repaired, raw: bytes | str) -> None:
-        """What did not come through the typed decoder (R-E1 … R-E5)."""
+    def _receive_unusual(self, decoded: m.ServerEvent | Rejected | Repaired, raw: bytes | str) -> None:
+        """What did not come through the typed decoder (R-E1 … R-E5), and what only a translation session has."""
         if isinstance(decoded, Rejected):
             if decoded.kind == "utf8":
                 fault = Fault("protocol", "a text message that is not UTF-8", "R-E2")
                 self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
             else:
                 self.report("R-E3" if decoded.kind == "depth" else "R-E1", None, decoded.detail)
+        elif not isinstance(decoded, Repaired):
+            self._take(decoded, raw)
+        elif decoded.event.type in m.TRANSLATION_EVENTS and not self.translates:
+            self._take(m.UnknownEvent.of(decoded.data), raw)
         else:
             self._take(decoded.event, raw)
             for problem in decoded.problems:

@@ -49,6 +49,7 @@ __all__ = [
     "Problem",
     "Rejected",
     "Repaired",
+    "as_unknown",
     "client_decoder",
     "convert_client_event",
     "convert_server_event",
@@ -266,6 +267,14 @@ def _deeper(text: bytes, depth: int) -> bool:
             return True
         level = levels[-1]
     return False
+
+
+def as_unknown(event: Message | Opaque, text: bytes | str) -> UnknownEvent:
+    """``event``, which was decoded from ``text``, for a session to which its type means nothing."""
+    try:
+        return UnknownEvent.of(cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text)))
+    except ValueError:  # in a value that the typed decoder had skipped
+        return UnknownEvent.of(to_builtins(event))
 
 
 # --- plain objects to events ------------------------------------------------------------------------------------------

@@ -1,16 +1,16 @@
 """The server role: the protocol's replies, errors and order; a brain gives the content only.
 
-What each event of a client does is in ``serving.py``; here is the door in both directions, the brain's side
-(`generate`, `speech_started`, …), and the order in which an answer unfolds.
+What each event of a client does is in ``serving.py``, the order in which an answer unfolds in ``responding.py``; here
+are the door in both directions, the session's configuration, the input audio buffer, and items.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import UNSET, convert, structs
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
 from antiphon.engine.actions import (
@@ -18,11 +18,9 @@ from antiphon.engine.actions import (
     Deliver,
     InputAudio,
     InputCommitted,
-    ResponseCancelled,
-    ResponseRequested,
     TransmitMessage,
 )
-from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length, encode_base64
+from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
@@ -35,13 +33,7 @@ from antiphon.engine.codec import (
 )
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
-    ArgumentsDelta,
-    AudioDelta,
     Content,
-    ItemFinished,
-    ItemStarted,
-    ResponseFinished,
-    TextDelta,
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptionResult,
@@ -49,21 +41,18 @@ from antiphon.engine.content import (
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End
-from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.records import Place, ResponseRecord
+from antiphon.engine.responding import Responder
 from antiphon.engine.serving import (
-    CONTENT_PART,
     CONVERSATION_ITEM,
     HANDLERS,
     INPUT_AUDIO_BUFFER,
     RESPONSE,
     SESSION,
     TRANSCRIPTION,
-    Output,
-    audio_event,
-    problem_with_id,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import DEFAULTS, Json, Refusal, merged, modalities_of, refusal_of, unknown_parameter
+from antiphon.engine.settings import DEFAULTS, Json, Refusal, merged, refusal_of, unknown_parameter
 from antiphon.engine.timers import Instant
 
 if TYPE_CHECKING:
@@ -83,6 +72,7 @@ _FREE_EVENTS = (
 """What a server application may send by itself: nothing in the engine hangs on these."""
 
 _MOST_EVENT_ID = 512
+_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
 
 
 class ServerSession(Session, role=Role.SERVER):
@@ -95,8 +85,6 @@ class ServerSession(Session, role=Role.SERVER):
     __slots__ = (
         "_configuration",
         "_decode",
-        "_outputs",
-        "_params",
         "_unix_ns",
         "calls",
         "conversation",
@@ -109,6 +97,7 @@ class ServerSession(Session, role=Role.SERVER):
         "output_format",
         "place",
         "refused",
+        "responder",
         "responses",
         "session_id",
         "settings",
@@ -132,8 +121,6 @@ class ServerSession(Session, role=Role.SERVER):
         limits = config.limits
         self._decode = client_decoder(limits.json_depth)
         self._configuration: m.AnySession | None = None
-        self._outputs: dict[str, dict[int, Output]] = {}
-        self._params: dict[str, m.ResponseCreateParams] = {}
         self._unix_ns: int | None = None
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
@@ -149,6 +136,7 @@ class ServerSession(Session, role=Role.SERVER):
             max_early=limits.early_transcripts,
         )
         self.input_audio = InputAudioLedger(retain_bytes=self._retain_bytes)
+        self.responder = Responder(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
         self.spoken: dict[str, int] = {}
@@ -223,7 +211,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.enter(now)
         raw = encode_text(event)
         self.act(Deliver(event, raw))
-        if type(event) in HANDLERS:
+        if event.type in m.CLIENT_EVENTS:
             self._take(event, raw)
         else:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
@@ -236,6 +224,8 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
+        elif event.type not in _SUPPORTED:
+            self.refused = _unsupported(event.type)
         elif isinstance(event, m.SessionUpdate):
             self.refused = unknown_parameter(raw, event.session)
         if self.refused is not None:
@@ -261,13 +251,12 @@ class ServerSession(Session, role=Role.SERVER):
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
-        if problems:
-            self.refused = refusal_of(problems[0], repaired.data)
-        elif event.type in m.SERVER_EVENTS:
+        if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif isinstance(event, m.UnknownEvent):
-            supported = ", ".join(f"'{name}'" for name in m.CLIENT_EVENTS)
-            self.refused = Refusal("unknown_event_type", {"value": event.type[:64], "supported": supported})
+        elif event.type not in _SUPPORTED:
+            self.refused = _unsupported(event.type)
+        elif problems:
+            self.refused = refusal_of(problems[0], repaired.data)
         else:
             self._take(event, raw)
             return
@@ -421,7 +410,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.commit(audio_end_ms)
         detection = self.turn_detection
         if detection is not None and detection.create_response is not False and self.default_response is None:
-            self.request_response("vad", None, None)
+            self.responder.request("vad", None, None)
         return self.leave()
 
     def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant) -> Actions:
@@ -463,7 +452,7 @@ class ServerSession(Session, role=Role.SERVER):
     def add(self, node: Node, item: m.Item) -> None:
         """Announce a complete item of which ``node`` is the place: added and done, next to each other (R-C3)."""
         if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
-            self._know_call(item.call_id)
+            self.know_call(item.call_id)
         previous = node.previous_item_id
         self.step(
             CONVERSATION_ITEM,
@@ -479,7 +468,8 @@ class ServerSession(Session, role=Role.SERVER):
         )
         self.trim()
 
-    def _know_call(self, call_id: str) -> None:
+    def know_call(self, call_id: str) -> None:
+        """A call that an output may name (R-C12)."""
         self.calls[call_id] = None
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
@@ -492,78 +482,6 @@ class ServerSession(Session, role=Role.SERVER):
 
     # -- responses -----------------------------------------------------------------------------------------------------
 
-    def request_response(
-        self, cause: Literal["client", "vad", "idle"], params: m.ResponseCreateParams | None, event: object
-    ) -> None:
-        """Begin a response, or refuse it (R-R1, R-R2)."""
-        out_of_band = params is not None and params.conversation == "none"
-        record = ResponseRecord(self.next_id("resp"), in_conversation=not out_of_band)
-        effective = self._effective(params)
-        self._params[record.id] = effective
-        self.step(RESPONSE, record, "response.create", event)
-        if record.state == "in_progress":
-            self.act(ResponseRequested(record.id, cause, effective))
-        else:
-            del self._params[record.id]
-
-    def _effective(self, params: m.ResponseCreateParams | None) -> m.ResponseCreateParams:
-        """The session's values, with what the request overrides."""
-        session = self.configuration
-        own: dict[str, Any] = (
-            {}
-            if params is None
-            else {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not UNSET}
-        )
-        inherited = {
-            name: getattr(session, name, UNSET)
-            for name in ("instructions", "output_modalities", "tools", "tool_choice", "max_output_tokens")
-        }
-        audio = session.audio
-        spoken = audio.output if audio else UNSET
-        if spoken:
-            voiced = m.AudioConfig(output=spoken)
-            wanted = own.get("audio")
-            if wanted is None:
-                own["audio"] = voiced
-            else:  # a voice of its own leaves the session's format
-                own["audio"] = convert(merged(to_builtins(voiced), to_builtins(wanted)), m.AudioConfig)
-        return m.ResponseCreateParams(**{**inherited, **own})
-
-    def begin_response(self, record: ResponseRecord) -> None:
-        """Announce a response."""
-        self.responses[record.id] = record
-        self._outputs[record.id] = {}
-        self.say(m.ResponseCreated(response=self._response(record, "in_progress")))
-        if len(self.responses) - len(self.finished_responses) > self.config.limits.open_responses:
-            oldest = next(each for each in self.responses.values() if each.is_open)
-            self.report("R-N2", None, "too many responses in progress; the oldest is cancelled")
-            self.step(RESPONSE, oldest, "response.cancel", None)
-
-    def _response(
-        self,
-        record: ResponseRecord,
-        status: str,
-        *,
-        details: m.StatusDetails | None = None,
-        usage: m.ResponseUsage | None = None,
-    ) -> m.Response:
-        params = self._params[record.id]
-        done = status != "in_progress"
-        outputs = self._outputs[record.id].values() if done else ()
-        return m.Response(
-            object="realtime.response",
-            id=record.id,
-            status=status,
-            status_details=details,
-            output=[output.item(output.state) for output in outputs],
-            conversation_id=self.conversation_id if record.in_conversation else None,
-            output_modalities=[modalities_of(self.settings, params)],
-            max_output_tokens=params.max_output_tokens,
-            audio=params.audio,
-            usage=usage,
-            metadata=params.metadata or None,
-        )
-
     def generate(self, content: Content, now: Instant) -> Actions:
         self.command_at(now)
         record = self.responses.get(content.response_id)
@@ -571,258 +489,12 @@ class ServerSession(Session, role=Role.SERVER):
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
         if not record.is_open:
             return ()  # it was cancelled while the brain was at work: `ResponseCancelled` said so
-        problem = self._problem_with(content, record)
+        problem = self.responder.problem_with(content, record)
         if problem is not None:
             raise problem
         self.enter(now)
-        if isinstance(content, ItemStarted):
-            self._begin_item(content, record)
-        elif isinstance(content, ResponseFinished):
-            self._finish_response(content, record)
-        else:
-            output = self._outputs[record.id][content.output_index]
-            if isinstance(content, ItemFinished):
-                self._finish_item(output, "completed")
-            elif isinstance(content, AudioDelta):
-                self._speak(output, content)
-            else:
-                self._write(output, content)
+        self.responder.take(content, record)
         return self.leave()
-
-    def _problem_with(self, content: Content, record: ResponseRecord) -> LocalProtocolError | None:
-        """Why a piece of content does not fit where it came, before anything changes (L3)."""
-        if isinstance(content, ResponseFinished):
-            if not _are_texts(content.reason, content.error_type, content.error_code, content.error_message):
-                return LocalProtocolError("a reason or an error holds a surrogate without its partner", rule="R-E2")
-            return None
-        outputs = self._outputs[record.id]
-        if isinstance(content, ItemStarted):
-            if content.output_index != len(outputs):
-                return LocalProtocolError(
-                    f"output_index {content.output_index}: the next item is number {len(outputs)}", rule="R-C1"
-                )
-            if len(outputs) >= self.config.limits.response_parts:
-                return LocalProtocolError("the response has too many items", rule="R-N2")
-            if content.kind == "function_call" and not content.name:
-                return LocalProtocolError("a function call needs the function's name", rule="R-C1")
-            if not _are_texts(content.name):
-                return LocalProtocolError("the name holds a surrogate without its partner", rule="R-E2")
-            if content.call_id and problem_with_id(content.call_id, "call_id") is not None:
-                return LocalProtocolError("call_id: 1 to 32 characters of A-Z a-z 0-9 _ -", rule="R-C11")
-            return None
-        output = outputs.get(content.output_index)
-        if output is None or output.state != "in_progress":
-            return LocalProtocolError(f"item {content.output_index} is not open", rule="R-P2")
-        if isinstance(content, ItemFinished):
-            return None
-        fits = {
-            "text": isinstance(content, TextDelta),
-            "audio": isinstance(content, (TextDelta, AudioDelta)),
-            "function_call": isinstance(content, ArgumentsDelta),
-        }
-        if not fits[output.kind]:
-            return LocalProtocolError(f"{type(content).__name__} does not fit a {output.kind} item", rule="R-P2")
-        if isinstance(content, AudioDelta):
-            width = self.output_format.bytes_per_sample
-            if not content.audio or len(content.audio) % width:
-                return LocalProtocolError(
-                    f"{len(content.audio)} bytes are no whole samples of {width} bytes", rule="R-P7"
-                )
-            return None
-        try:
-            size = len(content.delta.encode())
-        except UnicodeEncodeError:
-            return LocalProtocolError("the delta holds a surrogate without its partner", rule="R-E2")
-        if output.text_bytes + size > self.config.limits.message_bytes:
-            return LocalProtocolError(
-                "an item's end tells its whole text, and no message could hold this one", rule="R-N2"
-            )
-        return None
-
-    def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
-        output = Output(self.next_id("item"), content.output_index, content.kind, record)
-        output.state = "in_progress"
-        self._outputs[record.id][output.index] = output
-        record.item_ids[output.id] = None
-        if content.kind == "function_call":
-            output.name = content.name
-            output.call_id = content.call_id or self.next_id("call")
-        item = output.item("in_progress", empty=True)
-        member = OutputRecord(output.id, response=record)
-        self.step(
-            CONVERSATION_ITEM,
-            member,
-            "response.output_item.added",
-            m.ResponseOutputItemAdded(response_id=record.id, output_index=output.index, item=item),
-        )
-        if record.in_conversation:
-            placement = self.conversation.insert(item, generated=True, response_id=record.id)
-            assert placement is not None  # without a predecessor an item always has a place
-            node = placement.node
-            node.state = member.state
-            self.step(
-                CONVERSATION_ITEM,
-                node,
-                "conversation.item.added",
-                m.ConversationItemAdded(item=item, previous_item_id=node.previous_item_id),
-            )
-            self.trim()
-        content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
-        output.stream = StreamRecord(record, output.id, content_index, output.index)
-        record.streams[output.id, content_index] = output.stream
-        if content.kind != "function_call":
-            self._emit_part(
-                output,
-                m.ResponseContentPartAdded(
-                    response_id=record.id,
-                    item_id=output.id,
-                    output_index=output.index,
-                    content_index=0,
-                    part=output.part(empty=True),
-                ),
-            )
-
-    def _emit_part(self, output: Output, event: m.ServerEvent) -> None:
-        assert output.stream is not None  # made with its item
-        self.step(CONTENT_PART, output.stream, event.type, event)
-
-    def _write(self, output: Output, content: TextDelta | ArgumentsDelta) -> None:
-        output.write(content.delta)
-        if output.kind == "function_call":
-            self._emit_part(
-                output,
-                m.ResponseFunctionCallArgumentsDelta(
-                    response_id=output.record.id,
-                    item_id=output.id,
-                    output_index=output.index,
-                    call_id=output.call_id,
-                    delta=content.delta,
-                ),
-            )
-            return
-        delta_class = m.ResponseOutputTextDelta if output.kind == "text" else m.ResponseOutputAudioTranscriptDelta
-        if output.record.in_conversation:
-            self.conversation.text_delta(output.id, 0, content.delta)
-            self.trim()
-        self._emit_part(
-            output,
-            delta_class(
-                response_id=output.record.id,
-                item_id=output.id,
-                output_index=output.index,
-                content_index=0,
-                delta=content.delta,
-            ),
-        )
-
-    def _speak(self, output: Output, content: AudioDelta) -> None:
-        output.samples += self.output_format.samples(byte_length(content.audio))
-        if output.record.in_conversation:
-            self.has_spoken = True
-            if self.conversation.get(output.id) is not None:  # the client may have deleted it meanwhile
-                self.spoken[output.id] = output.samples
-        self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
-
-    def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
-        """Close an item's stream, its membership, then its output (R-P3, R-P4, R-C2)."""
-        record = output.record
-        ids: dict[str, Any] = {"response_id": record.id, "item_id": output.id, "output_index": output.index}
-        text = output.text
-        if output.kind == "function_call":
-            self._emit_part(
-                output,
-                m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
-            )
-            self._know_call(output.call_id)
-        else:
-            if output.kind == "text":
-                self._emit_part(output, m.ResponseOutputTextDone(**ids, content_index=0, text=text))
-            else:
-                self._emit_part(output, m.ResponseOutputAudioDone(**ids, content_index=0))
-                self._emit_part(output, m.ResponseOutputAudioTranscriptDone(**ids, content_index=0, transcript=text))
-            self._emit_part(output, m.ResponseContentPartDone(**ids, content_index=0, part=output.part()))
-        assert output.stream is not None  # made with its item
-        self.step(CONTENT_PART, output.stream, "internal.item_done", None)
-        output.state = status
-        item = output.item(status)
-        node = self.conversation.get(output.id) if record.in_conversation else None
-        member: Node | OutputRecord
-        if node is not None:
-            self.step(
-                CONVERSATION_ITEM,
-                node,
-                "conversation.item.done",
-                m.ConversationItemDone(item=item, previous_item_id=node.previous_item_id),
-            )
-            member = node
-        else:  # out of band, or deleted by the client meanwhile: only output
-            member = OutputRecord(output.id, "detached", record)
-        self.step(
-            CONVERSATION_ITEM,
-            member,
-            "response.output_item.done",
-            m.ResponseOutputItemDone(response_id=record.id, output_index=output.index, item=item),
-        )
-
-    def _finish_response(self, content: ResponseFinished, record: ResponseRecord) -> None:
-        self._close_items(record, "completed" if content.status == "completed" else "incomplete")
-        details = None
-        if content.status == "incomplete":
-            details = m.StatusDetails(type="incomplete", reason=content.reason or "max_output_tokens")
-        elif content.status == "failed":
-            details = m.StatusDetails(
-                type="failed",
-                error=m.FailureDetail(
-                    type=content.error_type or "server_error",
-                    code=content.error_code,
-                    message=content.error_message or "The server had an error while generating the response.",
-                ),
-            )
-        usage = m.ResponseUsage(
-            total_tokens=content.input_tokens + content.output_tokens,
-            input_tokens=content.input_tokens,
-            output_tokens=content.output_tokens,
-        )
-        self._emit_done(record, content.status, details, usage)
-
-    def _close_items(self, record: ResponseRecord, status: Literal["completed", "incomplete"]) -> None:
-        for output in self._outputs[record.id].values():
-            if output.state == "in_progress":
-                self._finish_item(output, status)
-
-    def _emit_done(
-        self, record: ResponseRecord, status: str, details: m.StatusDetails | None, usage: m.ResponseUsage
-    ) -> None:
-        event = m.ResponseDone(response=self._response(record, status, details=details, usage=usage))
-        self.step(RESPONSE, record, "response.done", event)
-
-    def cancel_response(self, record: ResponseRecord, reason: Literal["client_cancelled", "turn_detected"]) -> None:
-        """End a response before its time: everything open is closed as it stands (R-R5)."""
-        self._close_items(record, "incomplete")
-        details = m.StatusDetails(type="cancelled", reason=reason)
-        usage = m.ResponseUsage(total_tokens=0, input_tokens=0, output_tokens=0)
-        self._emit_done(record, "cancelled", details, usage)
-        self.act(ResponseCancelled(record.id, reason))
-
-    def close_response(self, record: ResponseRecord) -> None:
-        """A response is over; it is remembered for a while."""
-        del self._outputs[record.id]
-        del self._params[record.id]
-        record.streams.clear()
-        self.finished_responses.append(record.id)
-        if len(self.finished_responses) > self.config.limits.response_history:
-            del self.responses[self.finished_responses.popleft()]
-
-    def lose_response(self, record: ResponseRecord) -> None:
-        """The client is gone: nobody is to be told, but the brain."""
-        for stream in record.streams.values():
-            self.step(CONTENT_PART, stream, "internal.lost", None)
-        for item_id in record.item_ids:
-            node = self.conversation.get(item_id)
-            if node is not None:
-                self.step(CONVERSATION_ITEM, node, "internal.lost", None)
-        self.close_response(record)
-        self.act(ResponseCancelled(record.id, "disconnected"))
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
@@ -836,19 +508,10 @@ class ServerSession(Session, role=Role.SERVER):
 
         load_server(self, snapshot, now)
 
-    @property
-    def work(self) -> tuple[dict[str, dict[int, Output]], dict[str, m.ResponseCreateParams]]:
-        """The items and the parameters of the responses in progress, by response id; for snapshots."""
-        return self._outputs, self._params
 
-
-def _are_texts(*values: str | None) -> bool:
-    """Whether UTF-8 can express them all."""
-    try:
-        "".join(value for value in values if value is not None).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _unsupported(event_type: str) -> Refusal:
+    supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
+    return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})
 
 
 def _transcription_event(

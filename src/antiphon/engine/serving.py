@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from antiphon import messages as m
-from antiphon.engine.audio import InputAudioState, decode_base64
+from antiphon.engine.audio import decode_base64
 from antiphon.engine.codec import to_builtins
-from antiphon.engine.content import AudioDelta
-from antiphon.engine.conversation import ConversationState, Node
+from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
-from antiphon.engine.records import OutputRecord, Place, ResponseRecord, ResponseState, StreamRecord
+from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.settings import Refusal, problem_with_params, problem_with_update
 from antiphon.machines import build
 
@@ -33,104 +32,6 @@ _CONTENT_OF_ROLE = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
 }
-
-
-class Output:
-    """One output item of a response that a brain fills: what has been said of it, and where it stands."""
-
-    __slots__ = (
-        "_chunks",
-        "call_id",
-        "id",
-        "index",
-        "kind",
-        "name",
-        "record",
-        "samples",
-        "state",
-        "stream",
-        "text_bytes",
-    )
-
-    def __init__(
-        self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord
-    ) -> None:
-        self.id = id
-        self.index = index
-        self.kind: Literal["text", "audio", "function_call"] = kind
-        self.record = record
-        self.state = "absent"
-        self.name = ""
-        self.call_id = ""
-        self._chunks: list[str] = []
-        self.text_bytes = 0
-        self.samples = 0
-        self.stream: StreamRecord | None = None
-
-    def write(self, delta: str) -> None:
-        """More text, transcript or arguments."""
-        if delta:
-            self._chunks.append(delta)
-            self.text_bytes += len(delta.encode())
-
-    @property
-    def text(self) -> str:
-        """The text, transcript or arguments so far."""
-        if len(self._chunks) > 1:
-            self._chunks[:] = ["".join(self._chunks)]
-        return self._chunks[0] if self._chunks else ""
-
-    def item(self, status: str, *, empty: bool = False) -> m.Item:
-        """The item as it is announced; ``empty`` as it is when it begins."""
-        if self.kind == "function_call":
-            return m.FunctionCallItem(
-                id=self.id, status=status, name=self.name, call_id=self.call_id, arguments="" if empty else self.text
-            )
-        content: list[m.Content] = []
-        if not empty:
-            content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
-        return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
-
-    def part(self, *, empty: bool = False) -> m.Content:
-        """Its content part."""
-        text = "" if empty else self.text
-        return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)
-
-
-class OutputItemState(Struct, frozen=True):
-    """An `Output` in a snapshot."""
-
-    id: str
-    index: int
-    kind: Literal["text", "audio", "function_call"]
-    state: str
-    name: str
-    call_id: str
-    text: str
-    samples: int
-    response_id: str
-    content_index: int | None
-
-
-class ServerState(Struct, frozen=True):
-    """What only a server has, in a snapshot."""
-
-    place: str
-    detector: str
-    session_id: str
-    conversation_id: str
-    settings: dict[str, Any]
-    conversation: ConversationState
-    input_audio: InputAudioState
-    responses: list[ResponseState]
-    finished_responses: list[str]
-    params: dict[str, dict[str, Any]]
-    outputs: list[OutputItemState]
-    spoken: dict[str, int]
-    has_spoken: bool
-    speech_item_id: str | None
-    speech_cleared: bool
-    calls: list[str]
 
 
 def say(_obj: object, session: ServerSession, event: m.ServerEvent) -> None:
@@ -246,7 +147,7 @@ class ResponseRules:
 
     @staticmethod
     def begin(record: ResponseRecord, session: ServerSession, _event: object) -> None:
-        session.begin_response(record)
+        session.responder.begin(record)
 
     @staticmethod
     def refuse_begin(_record: ResponseRecord, session: ServerSession, event: object) -> None:
@@ -257,7 +158,7 @@ class ResponseRules:
 
     @staticmethod
     def cancel(record: ResponseRecord, session: ServerSession, reason: object) -> None:
-        session.cancel_response(record, "turn_detected" if reason == "turn_detected" else "client_cancelled")
+        session.responder.cancel(record, "turn_detected" if reason == "turn_detected" else "client_cancelled")
 
     @staticmethod
     def is_completed(_record: ResponseRecord, _session: ServerSession, event: m.ResponseDone) -> bool:
@@ -278,11 +179,11 @@ class ResponseRules:
     @staticmethod
     def finish(record: ResponseRecord, session: ServerSession, event: m.ResponseDone) -> None:
         session.say(event)
-        session.close_response(record)
+        session.responder.close(record)
 
     @staticmethod
     def lost(record: ResponseRecord, session: ServerSession, _event: object) -> None:
-        session.lose_response(record)
+        session.responder.lose(record)
 
 
 class ConversationItemRules:
@@ -514,7 +415,7 @@ def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     if session.refused is not None:
         session.refuse(event)
     else:
-        session.request_response("client", params, event)
+        session.responder.request("client", params, event)
 
 
 def on_response_cancel(session: ServerSession, event: m.ResponseCancel) -> None:
@@ -544,10 +445,3 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ResponseCancel: on_response_cancel,
 }
 """What each event of a client does to a server."""
-
-
-def audio_event(output: Output, delta: AudioDelta, text: str) -> m.ResponseOutputAudioDelta:
-    """A delta of audio as it goes out; ``text`` is its base64."""
-    return m.ResponseOutputAudioDelta(
-        response_id=delta.response_id, item_id=output.id, output_index=output.index, content_index=0, delta=text
-    )

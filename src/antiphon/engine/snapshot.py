@@ -31,7 +31,7 @@ from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
-from antiphon.engine.serving import Output, OutputItemState, ServerState
+from antiphon.engine.responding import Output, OutputItemState
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST
@@ -115,6 +115,27 @@ class ClientState(Struct, frozen=True):
     usage: Usage
     rate_limits: list[RateLimit]
     gap: list[GapEntry]
+
+
+class ServerState(Struct, frozen=True):
+    """What only a server has, in a snapshot."""
+
+    place: str
+    detector: str
+    session_id: str
+    conversation_id: str
+    settings: dict[str, Any]
+    conversation: ConversationState
+    input_audio: InputAudioState
+    responses: list[ResponseState]
+    finished_responses: list[str]
+    params: dict[str, dict[str, Any]]
+    outputs: list[OutputItemState]
+    spoken: dict[str, int]
+    has_spoken: bool
+    speech_item_id: str | None
+    speech_cleared: bool
+    calls: list[str]
 
 
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
@@ -295,7 +316,7 @@ def _command(text: str) -> ClientEvent:
 
 def take_server(session: ServerSession, now: Instant) -> Snapshot:
     """A snapshot of a server."""
-    outputs, params = session.work
+    outputs, params = session.responder.outputs, session.responder.params
     state = ServerState(
         place=session.place.state,
         detector=session.detector.state,
@@ -347,7 +368,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     session.input_audio = InputAudioLedger.load(state.input_audio, retain_bytes=retain)
     session.settings = {}
     session.apply(state.settings)
-    outputs, params = session.work
+    outputs, params = session.responder.outputs, session.responder.params
     for each in state.responses:
         record = ResponseRecord.load(each)
         session.responses[record.id] = record

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "21c6c55b35842a9cff426537a8bbdfdb51724e7f2bf64fa80e05fe282f21312d"
+DIGEST: Final = "013038281f0c9d2416ae133c52a65f8e89f40f6c1a8b7bcd11ceb684e29819bc"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -2784,6 +2784,12 @@ EVENTS: Final[Mapping[str, EventSpec]] = {
     "mcp_list_tools.in_progress": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
     "mcp_list_tools.completed": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
     "mcp_list_tools.failed": EventSpec(direction="server", beta=None, machine="mcp", lifecycle=True),
+    "session.input_audio_buffer.append": EventSpec(direction="client", beta=None, machine=None, lifecycle=False),
+    "session.close": EventSpec(direction="client", beta=None, machine=None, lifecycle=True),
+    "session.input_transcript.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.output_transcript.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.output_audio.delta": EventSpec(direction="server", beta=None, machine=None, lifecycle=False),
+    "session.closed": EventSpec(direction="server", beta=None, machine=None, lifecycle=True),
 }
 
 ERRORS: Final[Mapping[str, ErrorSpec]] = {

@@ -83,6 +83,7 @@ from .objects import (
     TranscriptionSession,
     TranscriptionTokenDetails,
     TranscriptionUsage,
+    TranslationSession,
     TurnDetection,
     VoiceReference,
 )
@@ -145,6 +146,15 @@ from .server import (
     SessionCreated,
     SessionUpdated,
 )
+from .translation import (
+    TRANSLATION_EVENTS,
+    SessionClose,
+    SessionClosed,
+    SessionInputAudioBufferAppend,
+    SessionInputTranscriptDelta,
+    SessionOutputAudioDelta,
+    SessionOutputTranscriptDelta,
+)
 from .unknown import (
     Malformed,
     Opaque,
@@ -158,6 +168,7 @@ from .unknown import (
 __all__ = [
     "CLIENT_EVENTS",
     "SERVER_EVENTS",
+    "TRANSLATION_EVENTS",
     "AnySession",
     "ApprovalFilter",
     "AudioConfig",
@@ -270,7 +281,13 @@ __all__ = [
     "ServerEvent",
     "ServerEventBase",
     "SessionBase",
+    "SessionClose",
+    "SessionClosed",
     "SessionCreated",
+    "SessionInputAudioBufferAppend",
+    "SessionInputTranscriptDelta",
+    "SessionOutputAudioDelta",
+    "SessionOutputTranscriptDelta",
     "SessionUpdate",
     "SessionUpdated",
     "StatusDetails",
@@ -285,6 +302,7 @@ __all__ = [
     "TranscriptionSession",
     "TranscriptionTokenDetails",
     "TranscriptionUsage",
+    "TranslationSession",
     "TurnDetection",
     "UnknownContent",
     "UnknownEvent",

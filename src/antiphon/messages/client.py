@@ -1,4 +1,4 @@
-"""The eleven events that a client sends."""
+"""The events that a client sends: eleven of a conversation, two of a translation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ._base import ClientEventBase, Maybe
 from .items import Item
 from .objects import AnySession
 from .responses import ResponseCreateParams
+from .translation import SessionClose, SessionInputAudioBufferAppend
 
 
 class SessionUpdate(ClientEventBase, frozen=True, kw_only=True, tag="session.update"):
@@ -102,6 +103,8 @@ ClientEvent: TypeAlias = (
     | ConversationItemDelete
     | ResponseCreate
     | ResponseCancel
+    | SessionInputAudioBufferAppend
+    | SessionClose
 )
 
 CLIENT_EVENTS: Final[dict[str, type[ClientEvent]]] = {cls.type: cls for cls in get_args(ClientEvent)}

@@ -75,11 +75,12 @@ class AudioInput(Message, frozen=True, kw_only=True):
 
 
 class AudioOutput(Message, frozen=True, kw_only=True):
-    """How the server speaks. `speed` is a factor, 1.0 is normal."""
+    """How the server speaks. `speed` is a factor, 1.0 is normal; `language` is what a translation speaks."""
 
     format: Maybe[AudioFormat] = UNSET
     voice: Maybe[str | VoiceReference] = UNSET
     speed: Maybe[float] = UNSET
+    language: Maybe[str] = UNSET
 
 
 class AudioConfig(Message, frozen=True, kw_only=True):
@@ -200,7 +201,7 @@ class ClientSecret(Message, frozen=True, kw_only=True, gc=False):
 
 
 class SessionBase(Message, frozen=True, kw_only=True, tag_field="type"):
-    """What both kinds of session have. `expires_at` is in unix seconds.
+    """What all kinds of session have. `expires_at` is in unix seconds.
 
     The last fields are the flat beta notation, which Azure Voice Live, xAI and others still send, sometimes
     beside the nested one. They are kept as they came: the dialect edge moves them into `audio`.
@@ -250,7 +251,14 @@ class TranscriptionSession(SessionBase, frozen=True, kw_only=True, tag="transcri
     type: ClassVar[Literal["transcription"]] = "transcription"
 
 
-AnySession: TypeAlias = RealtimeSession | TranscriptionSession
+class TranslationSession(SessionBase, frozen=True, kw_only=True, tag="translation"):
+    """A session that translates what it hears, all the time. An update of one carries no `type` on the wire."""
+
+    type: ClassVar[Literal["translation"]] = "translation"
+    model: Maybe[str] = UNSET
+
+
+AnySession: TypeAlias = RealtimeSession | TranscriptionSession | TranslationSession
 
 
 class Conversation(Message, frozen=True, kw_only=True, gc=False):

@@ -1,4 +1,4 @@
-"""The 46 events that a server sends. Ids, indexes and names are those of the wire."""
+"""The events that a server sends: 46 of a conversation, four of a translation. Names are those of the wire."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from .objects import (
     TranscriptionUsage,
 )
 from .responses import Response, ResponseUsage
+from .translation import (
+    SessionClosed,
+    SessionInputTranscriptDelta,
+    SessionOutputAudioDelta,
+    SessionOutputTranscriptDelta,
+)
 
 # --- session ----------------------------------------------------------------------------------------------------------
 
@@ -543,6 +549,10 @@ ServerEvent: TypeAlias = (
     | McpListToolsInProgress
     | McpListToolsCompleted
     | McpListToolsFailed
+    | SessionInputTranscriptDelta
+    | SessionOutputTranscriptDelta
+    | SessionOutputAudioDelta
+    | SessionClosed
 )
 
 SERVER_EVENTS: Final[dict[str, type[ServerEvent]]] = {cls.type: cls for cls in get_args(ServerEvent)}

@@ -1,0 +1,469 @@
+"""How a server answers: the responses in progress, and the order in which the content of a brain unfolds.
+
+A brain gives content only; ids, positions and every surrounding event are made here, each by stepping the row that it
+is named for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import UNSET, Struct, convert
+
+from antiphon import messages as m
+from antiphon.engine.actions import ResponseCancelled, ResponseRequested
+from antiphon.engine.audio import byte_length, encode_base64
+from antiphon.engine.codec import to_builtins
+from antiphon.engine.content import (
+    ArgumentsDelta,
+    AudioDelta,
+    Content,
+    ItemFinished,
+    ItemStarted,
+    ResponseFinished,
+    TextDelta,
+)
+from antiphon.engine.conversation import Node
+from antiphon.engine.errors import LocalProtocolError
+from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, ResponseRecord, StreamRecord
+from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE, problem_with_id
+from antiphon.engine.settings import merged, modalities_of
+
+if TYPE_CHECKING:
+    from antiphon.engine.server import ServerSession
+
+
+class Output:
+    """One output item of a response that a brain fills: what has been said of it, and where it stands."""
+
+    __slots__ = (
+        "_chunks",
+        "call_id",
+        "id",
+        "index",
+        "kind",
+        "name",
+        "record",
+        "samples",
+        "state",
+        "stream",
+        "text_bytes",
+    )
+
+    def __init__(
+        self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord
+    ) -> None:
+        self.id = id
+        self.index = index
+        self.kind: Literal["text", "audio", "function_call"] = kind
+        self.record = record
+        self.state = "absent"
+        self.name = ""
+        self.call_id = ""
+        self._chunks: list[str] = []
+        self.text_bytes = 0
+        self.samples = 0
+        self.stream: StreamRecord | None = None
+
+    def write(self, delta: str) -> None:
+        """More text, transcript or arguments."""
+        if delta:
+            self._chunks.append(delta)
+            self.text_bytes += len(delta.encode())
+
+    @property
+    def text(self) -> str:
+        """The text, transcript or arguments so far."""
+        if len(self._chunks) > 1:
+            self._chunks[:] = ["".join(self._chunks)]
+        return self._chunks[0] if self._chunks else ""
+
+    def item(self, status: str, *, empty: bool = False) -> m.Item:
+        """The item as it is announced; ``empty`` as it is when it begins."""
+        if self.kind == "function_call":
+            return m.FunctionCallItem(
+                id=self.id, status=status, name=self.name, call_id=self.call_id, arguments="" if empty else self.text
+            )
+        content: list[m.Content] = []
+        if not empty:
+            content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
+        return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
+
+    def part(self, *, empty: bool = False) -> m.Content:
+        """Its content part."""
+        text = "" if empty else self.text
+        return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)
+
+
+class OutputItemState(Struct, frozen=True):
+    """An `Output` in a snapshot."""
+
+    id: str
+    index: int
+    kind: Literal["text", "audio", "function_call"]
+    state: str
+    name: str
+    call_id: str
+    text: str
+    samples: int
+    response_id: str
+    content_index: int | None
+
+
+class Responder:
+    """The responses of one server session. ``outputs`` and ``params`` are of those in progress, by response id."""
+
+    __slots__ = ("_session", "outputs", "params")
+
+    def __init__(self, session: ServerSession) -> None:
+        self._session = session
+        self.outputs: dict[str, dict[int, Output]] = {}
+        self.params: dict[str, m.ResponseCreateParams] = {}
+
+    def request(
+        self, cause: Literal["client", "vad", "idle"], params: m.ResponseCreateParams | None, event: object
+    ) -> None:
+        """Begin a response, or refuse it (R-R1, R-R2)."""
+        session = self._session
+        out_of_band = params is not None and params.conversation == "none"
+        record = ResponseRecord(session.next_id("resp"), in_conversation=not out_of_band)
+        effective = self._effective(params)
+        self.params[record.id] = effective
+        session.step(RESPONSE, record, "response.create", event)
+        if record.state == "in_progress":
+            session.act(ResponseRequested(record.id, cause, effective))
+        else:
+            del self.params[record.id]
+
+    def _effective(self, params: m.ResponseCreateParams | None) -> m.ResponseCreateParams:
+        """The session's values, with what the request overrides."""
+        session = self._session.configuration
+        own: dict[str, Any] = (
+            {}
+            if params is None
+            else {name: value for name in params.__struct_fields__ if (value := getattr(params, name)) is not UNSET}
+        )
+        inherited = {
+            name: getattr(session, name, UNSET)
+            for name in ("instructions", "output_modalities", "tools", "tool_choice", "max_output_tokens")
+        }
+        audio = session.audio
+        spoken = audio.output if audio else UNSET
+        if spoken:
+            voiced = m.AudioConfig(output=spoken)
+            wanted = own.get("audio")
+            if wanted is None:
+                own["audio"] = voiced
+            else:  # a voice of its own leaves the session's format
+                own["audio"] = convert(merged(to_builtins(voiced), to_builtins(wanted)), m.AudioConfig)
+        return m.ResponseCreateParams(**{**inherited, **own})
+
+    def begin(self, record: ResponseRecord) -> None:
+        """Announce a response."""
+        session = self._session
+        session.responses[record.id] = record
+        self.outputs[record.id] = {}
+        session.say(m.ResponseCreated(response=self._response(record, "in_progress")))
+        if len(session.responses) - len(session.finished_responses) > session.config.limits.open_responses:
+            oldest = next(each for each in session.responses.values() if each.is_open)
+            session.report("R-N2", None, "too many responses in progress; the oldest is cancelled")
+            session.step(RESPONSE, oldest, "response.cancel", None)
+
+    def _response(
+        self,
+        record: ResponseRecord,
+        status: str,
+        *,
+        details: m.StatusDetails | None = None,
+        usage: m.ResponseUsage | None = None,
+    ) -> m.Response:
+        session = self._session
+        params = self.params[record.id]
+        done = status != "in_progress"
+        outputs = self.outputs[record.id].values() if done else ()
+        return m.Response(
+            object="realtime.response",
+            id=record.id,
+            status=status,
+            status_details=details,
+            output=[output.item(output.state) for output in outputs],
+            conversation_id=session.conversation_id if record.in_conversation else None,
+            output_modalities=[modalities_of(session.settings, params)],
+            max_output_tokens=params.max_output_tokens,
+            audio=params.audio,
+            usage=usage,
+            metadata=params.metadata or None,
+        )
+
+    def take(self, content: Content, record: ResponseRecord) -> None:
+        """Say one piece of content that fits."""
+        if isinstance(content, ItemStarted):
+            self._begin_item(content, record)
+        elif isinstance(content, ResponseFinished):
+            self._finish_response(content, record)
+        else:
+            output = self.outputs[record.id][content.output_index]
+            if isinstance(content, ItemFinished):
+                self._finish_item(output, "completed")
+            elif isinstance(content, AudioDelta):
+                self._speak(output, content)
+            else:
+                self._write(output, content)
+
+    def problem_with(self, content: Content, record: ResponseRecord) -> LocalProtocolError | None:
+        """Why a piece of content does not fit where it came, before anything changes (L3)."""
+        session = self._session
+        if isinstance(content, ResponseFinished):
+            if not _are_texts(content.reason, content.error_type, content.error_code, content.error_message):
+                return LocalProtocolError("a reason or an error holds a surrogate without its partner", rule="R-E2")
+            return None
+        outputs = self.outputs[record.id]
+        if isinstance(content, ItemStarted):
+            if content.output_index != len(outputs):
+                return LocalProtocolError(
+                    f"output_index {content.output_index}: the next item is number {len(outputs)}", rule="R-C1"
+                )
+            if len(outputs) >= session.config.limits.response_parts:
+                return LocalProtocolError("the response has too many items", rule="R-N2")
+            if content.kind == "function_call" and not content.name:
+                return LocalProtocolError("a function call needs the function's name", rule="R-C1")
+            if not _are_texts(content.name):
+                return LocalProtocolError("the name holds a surrogate without its partner", rule="R-E2")
+            if content.call_id and problem_with_id(content.call_id, "call_id") is not None:
+                return LocalProtocolError("call_id: 1 to 32 characters of A-Z a-z 0-9 _ -", rule="R-C11")
+            return None
+        output = outputs.get(content.output_index)
+        if output is None or output.state != "in_progress":
+            return LocalProtocolError(f"item {content.output_index} is not open", rule="R-P2")
+        if isinstance(content, ItemFinished):
+            return None
+        fits = {
+            "text": isinstance(content, TextDelta),
+            "audio": isinstance(content, (TextDelta, AudioDelta)),
+            "function_call": isinstance(content, ArgumentsDelta),
+        }
+        if not fits[output.kind]:
+            return LocalProtocolError(f"{type(content).__name__} does not fit a {output.kind} item", rule="R-P2")
+        if isinstance(content, AudioDelta):
+            width = session.output_format.bytes_per_sample
+            if not content.audio or len(content.audio) % width:
+                return LocalProtocolError(
+                    f"{len(content.audio)} bytes are no whole samples of {width} bytes", rule="R-P7"
+                )
+            return None
+        try:
+            size = len(content.delta.encode())
+        except UnicodeEncodeError:
+            return LocalProtocolError("the delta holds a surrogate without its partner", rule="R-E2")
+        if output.text_bytes + size > session.config.limits.message_bytes:
+            return LocalProtocolError(
+                "an item's end tells its whole text, and no message could hold this one", rule="R-N2"
+            )
+        return None
+
+    def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
+        session = self._session
+        output = Output(session.next_id("item"), content.output_index, content.kind, record)
+        output.state = "in_progress"
+        self.outputs[record.id][output.index] = output
+        record.item_ids[output.id] = None
+        if content.kind == "function_call":
+            output.name = content.name
+            output.call_id = content.call_id or session.next_id("call")
+        item = output.item("in_progress", empty=True)
+        member = OutputRecord(output.id, response=record)
+        session.step(
+            CONVERSATION_ITEM,
+            member,
+            "response.output_item.added",
+            m.ResponseOutputItemAdded(response_id=record.id, output_index=output.index, item=item),
+        )
+        if record.in_conversation:
+            placement = session.conversation.insert(item, generated=True, response_id=record.id)
+            assert placement is not None  # without a predecessor an item always has a place
+            node = placement.node
+            node.state = member.state
+            session.step(
+                CONVERSATION_ITEM,
+                node,
+                "conversation.item.added",
+                m.ConversationItemAdded(item=item, previous_item_id=node.previous_item_id),
+            )
+            session.trim()
+        content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
+        output.stream = StreamRecord(record, output.id, content_index, output.index)
+        record.streams[output.id, content_index] = output.stream
+        if content.kind != "function_call":
+            self._emit_part(
+                output,
+                m.ResponseContentPartAdded(
+                    response_id=record.id,
+                    item_id=output.id,
+                    output_index=output.index,
+                    content_index=0,
+                    part=output.part(empty=True),
+                ),
+            )
+
+    def _emit_part(self, output: Output, event: m.ServerEvent) -> None:
+        assert output.stream is not None  # made with its item
+        self._session.step(CONTENT_PART, output.stream, event.type, event)
+
+    def _write(self, output: Output, content: TextDelta | ArgumentsDelta) -> None:
+        session = self._session
+        output.write(content.delta)
+        if output.kind == "function_call":
+            self._emit_part(
+                output,
+                m.ResponseFunctionCallArgumentsDelta(
+                    response_id=output.record.id,
+                    item_id=output.id,
+                    output_index=output.index,
+                    call_id=output.call_id,
+                    delta=content.delta,
+                ),
+            )
+            return
+        delta_class = m.ResponseOutputTextDelta if output.kind == "text" else m.ResponseOutputAudioTranscriptDelta
+        if output.record.in_conversation:
+            session.conversation.text_delta(output.id, 0, content.delta)
+            session.trim()
+        self._emit_part(
+            output,
+            delta_class(
+                response_id=output.record.id,
+                item_id=output.id,
+                output_index=output.index,
+                content_index=0,
+                delta=content.delta,
+            ),
+        )
+
+    def _speak(self, output: Output, content: AudioDelta) -> None:
+        session = self._session
+        output.samples += session.output_format.samples(byte_length(content.audio))
+        if output.record.in_conversation:
+            session.has_spoken = True
+            if session.conversation.get(output.id) is not None:  # the client may have deleted it meanwhile
+                session.spoken[output.id] = output.samples
+        self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
+
+    def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
+        """Close an item's stream, its membership, then its output (R-P3, R-P4, R-C2)."""
+        session = self._session
+        record = output.record
+        ids: dict[str, Any] = {"response_id": record.id, "item_id": output.id, "output_index": output.index}
+        text = output.text
+        if output.kind == "function_call":
+            self._emit_part(
+                output,
+                m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
+            )
+            session.know_call(output.call_id)
+        else:
+            if output.kind == "text":
+                self._emit_part(output, m.ResponseOutputTextDone(**ids, content_index=0, text=text))
+            else:
+                self._emit_part(output, m.ResponseOutputAudioDone(**ids, content_index=0))
+                self._emit_part(output, m.ResponseOutputAudioTranscriptDone(**ids, content_index=0, transcript=text))
+            self._emit_part(output, m.ResponseContentPartDone(**ids, content_index=0, part=output.part()))
+        assert output.stream is not None  # made with its item
+        session.step(CONTENT_PART, output.stream, "internal.item_done", None)
+        output.state = status
+        item = output.item(status)
+        node = session.conversation.get(output.id) if record.in_conversation else None
+        member: Node | OutputRecord
+        if node is not None:
+            session.step(
+                CONVERSATION_ITEM,
+                node,
+                "conversation.item.done",
+                m.ConversationItemDone(item=item, previous_item_id=node.previous_item_id),
+            )
+            member = node
+        else:  # out of band, or deleted by the client meanwhile: only output
+            member = OutputRecord(output.id, "detached", record)
+        session.step(
+            CONVERSATION_ITEM,
+            member,
+            "response.output_item.done",
+            m.ResponseOutputItemDone(response_id=record.id, output_index=output.index, item=item),
+        )
+
+    def _finish_response(self, content: ResponseFinished, record: ResponseRecord) -> None:
+        self._close_items(record, "completed" if content.status == "completed" else "incomplete")
+        details = None
+        if content.status == "incomplete":
+            details = m.StatusDetails(type="incomplete", reason=content.reason or "max_output_tokens")
+        elif content.status == "failed":
+            details = m.StatusDetails(
+                type="failed",
+                error=m.FailureDetail(
+                    type=content.error_type or "server_error",
+                    code=content.error_code,
+                    message=content.error_message or "The server had an error while generating the response.",
+                ),
+            )
+        usage = m.ResponseUsage(
+            total_tokens=content.input_tokens + content.output_tokens,
+            input_tokens=content.input_tokens,
+            output_tokens=content.output_tokens,
+        )
+        self._emit_done(record, content.status, details, usage)
+
+    def _close_items(self, record: ResponseRecord, status: Literal["completed", "incomplete"]) -> None:
+        for output in self.outputs[record.id].values():
+            if output.state == "in_progress":
+                self._finish_item(output, status)
+
+    def _emit_done(
+        self, record: ResponseRecord, status: str, details: m.StatusDetails | None, usage: m.ResponseUsage
+    ) -> None:
+        event = m.ResponseDone(response=self._response(record, status, details=details, usage=usage))
+        self._session.step(RESPONSE, record, "response.done", event)
+
+    def cancel(self, record: ResponseRecord, reason: Literal["client_cancelled", "turn_detected"]) -> None:
+        """End a response before its time: everything open is closed as it stands (R-R5)."""
+        self._close_items(record, "incomplete")
+        details = m.StatusDetails(type="cancelled", reason=reason)
+        usage = m.ResponseUsage(total_tokens=0, input_tokens=0, output_tokens=0)
+        self._emit_done(record, "cancelled", details, usage)
+        self._session.act(ResponseCancelled(record.id, reason))
+
+    def close(self, record: ResponseRecord) -> None:
+        """A response is over; it is remembered for a while."""
+        session = self._session
+        del self.outputs[record.id]
+        del self.params[record.id]
+        record.streams.clear()
+        session.finished_responses.append(record.id)
+        if len(session.finished_responses) > session.config.limits.response_history:
+            del session.responses[session.finished_responses.popleft()]
+
+    def lose(self, record: ResponseRecord) -> None:
+        """The client is gone: nobody is to be told, but the brain."""
+        session = self._session
+        for stream in record.streams.values():
+            session.step(CONTENT_PART, stream, "internal.lost", None)
+        for item_id in record.item_ids:
+            node = session.conversation.get(item_id)
+            if node is not None:
+                session.step(CONVERSATION_ITEM, node, "internal.lost", None)
+        self.close(record)
+        session.act(ResponseCancelled(record.id, "disconnected"))
+
+
+def _are_texts(*values: str | None) -> bool:
+    """Whether UTF-8 can express them all."""
+    try:
+        "".join(value for value in values if value is not None).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def audio_event(output: Output, delta: AudioDelta, text: str) -> m.ResponseOutputAudioDelta:
+    """A delta of audio as it goes out; ``text`` is its base64."""
+    return m.ResponseOutputAudioDelta(
+        response_id=delta.response_id, item_id=output.id, output_index=output.index, content_index=0, delta=text
+    )
