@@ -16,18 +16,23 @@ from antiphon.toolkit.event_types import (
 )
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
+from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 
 __all__ = [
     "CATEGORIES",
+    "FLOWS",
     "Analysis",
     "Analytics",
     "Attempt",
     "Backoff",
     "Category",
     "ClientEventType",
+    "Difference",
     "Distribution",
     "ErrorType",
+    "Flow",
+    "FlowMatch",
     "HandlerFailure",
     "RealtimeError",
     "Registration",
