@@ -29,6 +29,8 @@ class ClientEventType(StrEnum):
     CONVERSATION_ITEM_DELETE = "conversation.item.delete"
     RESPONSE_CREATE = "response.create"
     RESPONSE_CANCEL = "response.cancel"
+    SESSION_INPUT_AUDIO_BUFFER_APPEND = "session.input_audio_buffer.append"
+    SESSION_CLOSE = "session.close"
     TRANSCRIPTION_SESSION_UPDATE = "transcription_session.update"
 
 
@@ -87,6 +89,10 @@ class ServerEventType(StrEnum):
     MCP_LIST_TOOLS_IN_PROGRESS = "mcp_list_tools.in_progress"
     MCP_LIST_TOOLS_COMPLETED = "mcp_list_tools.completed"
     MCP_LIST_TOOLS_FAILED = "mcp_list_tools.failed"
+    SESSION_INPUT_TRANSCRIPT_DELTA = "session.input_transcript.delta"
+    SESSION_OUTPUT_TRANSCRIPT_DELTA = "session.output_transcript.delta"
+    SESSION_OUTPUT_AUDIO_DELTA = "session.output_audio.delta"
+    SESSION_CLOSED = "session.closed"
     TRANSCRIPTION_SESSION_CREATED = "transcription_session.created"
     TRANSCRIPTION_SESSION_UPDATED = "transcription_session.updated"
 
@@ -120,6 +126,9 @@ CATEGORIES: Final[Mapping[Category, tuple[str, ...]]] = {
         "response.function_call_arguments.delta",
         "response.mcp_call_arguments.delta",
         "conversation.item.input_audio_transcription.delta",
+        "session.input_transcript.delta",
+        "session.output_transcript.delta",
+        "session.output_audio.delta",
     ),
     Category.MCP: ("mcp_list_tools.", "response.mcp_call.", "response.mcp_call_arguments."),
     Category.RATE_LIMITS: ("rate_limits.",),
