@@ -31,7 +31,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 RULE = re.compile(r"### +(R-[A-Z]*[0-9]+) +(\S.*?) *")
 MERMAID_WORDS = frozenset({"as", "class", "default", "direction", "end", "note", "scale", "state", "style"})
 ROLES = ("client", "server")
-STAGES = ("foundation", "whole protocol")
+SPEAKERS = ("engine", "application", "brain")
 
 
 class SpecError(Exception):
@@ -104,7 +104,7 @@ class Error:
     """One `[[error]]` of `errors.toml`. An empty `code` or `param` is null on the wire; `name` is unique, `code` is
     not.
 
-    `message` and `param` are templates."""
+    `message` and `param` are templates. `close` is 0 where the socket is not closed."""
 
     name: str
     code: str
@@ -114,8 +114,9 @@ class Error:
     when: str
     fatal: bool
     race: bool
+    close: int
     rule: str
-    since: str
+    by: str
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,8 @@ class Fields:
             return False
         return value
 
-    def number(self, key: str) -> int:
-        value = self._take(key, None)
+    def number(self, key: str, default: int | None = None) -> int:
+        value = self._take(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             self._misfit(key, value, "a whole number, not negative")
             return 0
@@ -302,8 +303,9 @@ def _read_errors(path: Path, problems: list[str]) -> Iterator[Error]:
             when=fields.text("when"),
             fatal=fields.flag("fatal", False),
             race=fields.flag("race", False),
+            close=fields.number("close", 0),
             rule=fields.text("rule"),
-            since=fields.choice("since", STAGES),
+            by=fields.choice("by", SPEAKERS),
         )
         fields.finish()
 
@@ -539,6 +541,8 @@ def _check_errors(spec: Spec) -> Iterator[str]:
         names.add(error.name)
         if error.rule not in spec.rules:
             yield f"{where}: rule {error.rule!r} is not in rules.md"
+        if error.fatal != bool(error.close):
+            yield f"{where}: a fatal error owes the code that the socket is `close`d with, and no other has one"
         for key, template in (("message", error.message), ("param", error.param)):
             try:
                 holes = [hole for _, hole, _, _ in string.Formatter().parse(template) if hole is not None]
@@ -622,7 +626,7 @@ def digest(spec: Spec) -> str:
             for machine in spec.machines.values()
         },
         "events": {e.type: [e.direction, e.beta, e.machine, e.lifecycle] for e in spec.events.values()},
-        "errors": {e.name: [e.code, e.type, e.message, e.param, e.fatal, e.race, e.rule] for e in spec.errors},
+        "errors": {e.name: [e.code, e.type, e.message, e.param, e.fatal, e.race, e.close, e.rule] for e in spec.errors},
         "limits": {name: [limit.value, limit.unit] for name, limit in spec.limits.items()},
         "timers": {name: timer.default_ms for name, timer in spec.timers.items()},
         "rules": sorted(spec.rules),
@@ -683,8 +687,9 @@ def _error_call(error: Error) -> Call:
             "param": error.param or None,
             "fatal": error.fatal,
             "race": error.race,
+            "close": error.close or None,
             "rule": error.rule,
-            "since": error.since,
+            "by": error.by,
         },
     )
 

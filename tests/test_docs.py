@@ -25,3 +25,21 @@ def test_the_adapter_rules_are_numbered_without_a_gap() -> None:
     numbers = [int(number) for number in re.findall(r"^(\d+)\. \*\*", text, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert {int(number) for number in re.findall(r"# rule (\d+)", text)} <= set(numbers)
+
+
+PAINS = (DOCS / "pains.md").read_text(encoding="utf-8")
+
+
+def test_every_pain_has_its_row() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", PAINS, re.MULTILINE)
+    assert [int(number) for number, *_ in rows] == list(range(1, 115))
+    for number, _, _, cell in rows:
+        assert "::test_" in cell or cell.startswith(("Not the engine's: ", "Not yet: ")), number
+
+
+def test_every_test_that_is_named_for_a_pain_exists() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAINS))
+    assert len(named) > 50
+    for page, name in sorted(named):
+        text = (DOCS.parent / page).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(async )?def {name}\(", text, re.MULTILINE), f"{page}::{name}"

@@ -54,17 +54,23 @@ from antiphon.engine.content import (
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptFailed,
+    TranscriptionResult,
+    TranscriptSegment,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError, SnapshotError
 from antiphon.engine.inputs import Input
+from antiphon.engine.prices import Cost, Prices, PriceTable
 from antiphon.engine.pump import Pump
+from antiphon.engine.rate_limits import KnownRateLimit
+from antiphon.engine.refusals import error_event
 from antiphon.engine.resources import Resources
 from antiphon.engine.server import ServerSession
 from antiphon.engine.session import Session
 from antiphon.engine.snapshot import Snapshot
 from antiphon.engine.timers import Instant, Timer
+from antiphon.engine.usage import TokenCounts, TranscribedUsage, Usage
 
 if TYPE_CHECKING:
     from antiphon.engine.connection import Connection
@@ -89,6 +95,7 @@ __all__ = [
     "ConnectionConfig",
     "Content",
     "Conversation",
+    "Cost",
     "Deliver",
     "Disconnected",
     "Dropped",
@@ -103,6 +110,7 @@ __all__ = [
     "Instant",
     "ItemFinished",
     "ItemStarted",
+    "KnownRateLimit",
     "Limits",
     "LocalProtocolError",
     "LostToVad",
@@ -111,6 +119,8 @@ __all__ = [
     "OpenTransport",
     "Outcome",
     "PlayAudio",
+    "PriceTable",
+    "Prices",
     "ProtocolError",
     "Pump",
     "Rejected",
@@ -131,12 +141,18 @@ __all__ = [
     "TextDelta",
     "TimedOut",
     "Timer",
+    "TokenCounts",
+    "TranscribedUsage",
     "TranscriptCompleted",
     "TranscriptDelta",
     "TranscriptFailed",
+    "TranscriptSegment",
+    "TranscriptionResult",
     "Transmit",
     "TransmitMessage",
+    "Usage",
     "codec",
+    "error_event",
     "inputs",
     "messages",
 ]

@@ -36,7 +36,7 @@ from antiphon import (
 )
 from antiphon import messages as m
 
-from .values import Act, Setup, Stepper
+from .values import MS, SECOND, Act, Setup, Stepper
 
 T = TypeVar("T")
 
@@ -65,7 +65,6 @@ TINY: Final = Limits(
     queued_commands=4,
     gap_audio_ms=100,
     pending_commands=4,
-    queued_requests=2,
     open_responses=3,
     response_history=3,
     response_parts=3,
@@ -75,14 +74,13 @@ TINY: Final = Limits(
     early_transcripts=3,
     tombstones=3,
     retained_audio_bytes=4096,
+    item_audio_bytes=4096,
     playback_entries=3,
     report_kinds=4,
 )
 """Limits that a short script meets."""
 
-_FAST: Final = Durations(
-    connect=1, backoff=1, handshake=1_000_000, ping=1, pong=20_000_000, close=1, request=1, flush=1
-)
+_FAST: Final = Durations(connect=1, backoff=1, handshake=1_000_000, ping=1, pong=20_000_000, close=1, flush=1)
 _QUICK: Final = Durations(
     connect=50_000_000,
     backoff=7_000_000,
@@ -90,7 +88,6 @@ _QUICK: Final = Durations(
     ping=900_000_000,
     pong=400_000_000,
     close=100_000_000,
-    request=500_000_000,
     flush=30_000_000,
 )
 
@@ -118,7 +115,12 @@ def setups(
         on_active=draw(st.sampled_from(["queue", "queue", "refuse", "send"])),
         merge=draw(st.booleans()),
         tag=draw(st.sampled_from([True, True, False])),
+        retries=draw(st.sampled_from([0, 1, 3])),
+        late=draw(st.sampled_from(["adopt", "cancel"])),
+        queue_limit=32 if orderly else draw(st.sampled_from([32, 2])),
+        request_timeout=30 * SECOND if orderly else draw(st.sampled_from([30 * SECOND, 500 * MS, 1])),
         on_speech=draw(st.sampled_from(["session", "cut", "ignore"])),
+        playback=draw(st.sampled_from(["device", "device", "clock"])),
         unheard=draw(st.sampled_from(["truncate", "delete"])),
         decode_audio=draw(st.sampled_from([True, True, True, False])),
         retain=draw(st.booleans()),

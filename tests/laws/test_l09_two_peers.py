@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon import Deliver, Rejected, Report, RequestSettled, Session
+from antiphon import Action, Deliver, LostToVad, Rejected, Report, RequestSettled, Session
 from antiphon import messages as m
 from antiphon.machines import ERRORS
 
@@ -39,6 +39,7 @@ def check_l09(world: World) -> Counter[str]:
     reports = [action for action in world.actions("client") if isinstance(action, Report)]
     assert not reports, reports
     errors: Counter[str] = Counter()
+    taken_back: list[str] = []
     open_requests = set(world.asked if world.setup.tag else ())  # untagged, a response is matched by order alone
     for line in world.trace["client"]:
         for action in line.actions:
@@ -47,13 +48,24 @@ def check_l09(world: World) -> Counter[str]:
                 errors[str(error.code)] += 1
                 assert is_race(error), f"legal peers provoked {error!r}"
                 if error.event_id in open_requests:
-                    settled = RequestSettled(str(error.event_id), Rejected(error))
-                    assert settled in line.actions, f"{error!r} did not settle its request"
+                    outcomes = [each for each in line.actions if is_outcome_of(each, error)]
+                    again = [request for request in taken_back if request == error.event_id]
+                    assert outcomes or len(again) < world.setup.retries, f"{error!r} did not settle its request"
+                    taken_back += [] if outcomes else [str(error.event_id)]
         open_requests -= {action.event_id for action in line.actions if isinstance(action, RequestSettled)}
     settled_ids = [action.event_id for action in world.settled]
     assert sorted(settled_ids) == sorted(world.asked), "every request has exactly one outcome"
     assert world.over
     return errors
+
+
+def is_outcome_of(action: Action, error: m.ErrorDetail) -> bool:
+    """Whether ``action`` settles the request that ``error`` names, for that error."""
+    return (
+        isinstance(action, RequestSettled)
+        and action.event_id == error.event_id
+        and (action.outcome == Rejected(error) or isinstance(action.outcome, LostToVad))
+    )
 
 
 def mirror(session: Session) -> list[tuple[str, object]]:

@@ -22,6 +22,7 @@ from antiphon import (
     SessionConfig,
     inputs,
 )
+from antiphon import messages as m
 
 Side: TypeAlias = Literal["client", "server"]
 Engine: TypeAlias = Session | Connection
@@ -105,7 +106,13 @@ class Setup(Struct, frozen=True, kw_only=True):
     on_active: Literal["queue", "refuse", "send"] = "queue"
     merge: bool = True
     tag: bool = True
+    retries: int = 3
+    """0 switches the retry off altogether."""
+    late: Literal["adopt", "cancel"] = "adopt"
+    queue_limit: int = 32
+    request_timeout: int = 30 * SECOND
     on_speech: Literal["session", "cut", "ignore"] = "session"
+    playback: Literal["device", "clock"] = "device"
     unheard: Literal["truncate", "delete"] = "truncate"
     decode_audio: bool = True
     strict: bool = False
@@ -123,6 +130,8 @@ class Setup(Struct, frozen=True, kw_only=True):
                 timers=self.timers,
                 strict=self.strict,
                 retain_input_audio=self.retain,
+                retain_output_audio=self.retain,
+                rate_limits=(m.RateLimit(name="tokens", limit=7),) if self.retain else (),
                 session=self.session,
             )
         return SessionConfig(
@@ -132,9 +141,19 @@ class Setup(Struct, frozen=True, kw_only=True):
             strict=self.strict,
             decode_audio=self.decode_audio,
             on_speech=self.on_speech,
+            playback=self.playback,
             unheard=self.unheard,
             dials=self.dials,
-            arbiter=ArbiterPolicy(on_active=self.on_active, merge_tool_outputs=self.merge, tag_requests=self.tag),
+            arbiter=ArbiterPolicy(
+                on_active=self.on_active,
+                merge_tool_outputs=self.merge,
+                retry_lost_to_vad=self.retries > 0,
+                retries=self.retries,
+                request_timeout_ns=self.request_timeout,
+                late=self.late,
+                queue_limit=self.queue_limit,
+                tag_requests=self.tag,
+            ),
         )
 
     def entropy(self, side: Side) -> Entropy:

@@ -6,11 +6,23 @@ from typing import Any
 
 import pytest
 
-from antiphon import ArbiterPolicy, Dropped, Durations, Finished, Limits, Merged, Rejected, RequestSettled, TimedOut
+from antiphon import (
+    ArbiterPolicy,
+    Dropped,
+    Finished,
+    Limits,
+    LostToVad,
+    Merged,
+    PlayAudio,
+    Rejected,
+    RequestSettled,
+    TimedOut,
+)
 from antiphon import messages as m
-from unit.engine_helpers import MS, Talk, call, message, of, outcomes, rules, sent, sent_types
+from unit.engine_helpers import MS, Talk, call, message, of, outcomes, rules, said, sent, sent_types, spoken
 
 TAG = "antiphon_request"
+TIMEOUT = ArbiterPolicy().request_timeout_ns
 
 
 def talk_with(**policy: Any) -> Talk:
@@ -118,7 +130,7 @@ def test_a_request_that_would_overtake_the_queue_stands_behind_it() -> None:
 
 
 def test_the_queue_is_bounded_and_refuses_the_next() -> None:
-    talk = busy(Talk(limits=Limits(queued_requests=1)))
+    talk = busy(talk_with(queue_limit=1))
     talk.ask("a", instructions="first")
     error = talk.refused(m.ResponseCreate(response=m.ResponseCreateParams(instructions="second")))
     assert (error.rule, error.code, error.overridable) == ("R-N2", None, False)
@@ -472,7 +484,7 @@ def test_a_request_without_an_answer_times_out() -> None:
     talk = Talk()
     talk.ask("a")
     assert outcomes(talk.tick()) == {"a": TimedOut()}
-    assert talk.now == Durations().request
+    assert talk.now == TIMEOUT
     assert talk.client.deadline is None
 
 
@@ -483,7 +495,7 @@ def test_a_request_that_times_out_frees_the_place() -> None:
     talk.ask("b")
     actions = talk.tick()
     assert [event["event_id"] for event in sent(actions)] == ["b"]
-    assert talk.client.deadline == 2 * Durations().request
+    assert talk.client.deadline == 2 * TIMEOUT
 
 
 def test_each_request_has_a_deadline_of_its_own() -> None:
@@ -492,7 +504,7 @@ def test_each_request_has_a_deadline_of_its_own() -> None:
     talk.now = 5 * MS
     talk.ask("b", conversation="none")
     assert list(outcomes(talk.tick())) == ["a"]
-    assert talk.client.deadline == 5 * MS + Durations().request
+    assert talk.client.deadline == 5 * MS + TIMEOUT
 
 
 def test_a_request_that_was_answered_in_time_has_no_deadline_any_more() -> None:
@@ -506,15 +518,6 @@ def test_a_request_that_waits_has_no_deadline_yet() -> None:
     talk = busy(Talk())
     talk.ask("a")
     assert talk.client.deadline is None
-
-
-def test_a_response_that_comes_after_the_deadline_is_nobody_s() -> None:
-    talk = Talk()
-    talk.ask("a")
-    talk.tick()
-    talk.created("r1", request="a")
-    assert talk.client.responses["r1"].event_id is None
-    assert outcomes(talk.done("r1")) == {}
 
 
 # -- withdrawal and loss -----------------------------------------------------------------------------------------------
@@ -590,14 +593,14 @@ def test_a_response_matched_by_order_alone_shows_nothing() -> None:
 def test_requests_in_every_state_come_back_from_a_snapshot() -> None:
     talk = full(Talk()).restored()
     assert outcomes(talk.done("r1")) == {"running": Finished("r1", "completed", None)}
-    assert talk.client.deadline == Durations().request
+    assert talk.client.deadline == TIMEOUT
     assert list(outcomes(talk.tick())) == ["sent", "waiting"]
 
 
 def test_what_is_left_of_a_deadline_comes_back_from_a_snapshot() -> None:
     talk = Talk()
     talk.ask("a")
-    talk.now = Durations().request - 1
+    talk.now = TIMEOUT - 1
     talk.ask("aside", conversation="none")
     talk = talk.restored()
     talk.now += 1
@@ -629,3 +632,546 @@ def test_what_waits_for_an_output_waits_no_longer_than_to_the_end_of_the_next_re
     assert sent_types(talk.ask("held")) == []
     talk.created("r2")  # the user spoke, and voice detection began a response without the output of c2
     assert sent_types(talk.done("r2")) == ["response.create"]
+
+
+# -- a place that voice detection took ---------------------------------------------------------------------------------
+
+OCCUPIED = "conversation_already_has_active_response"
+
+
+def lost(talk: Talk, name: str = "a") -> Talk:
+    """A request that was rejected for a response of voice detection, which is announced and in progress."""
+    talk.ask(name)
+    talk.created("vad", metadata=None)
+    assert outcomes(talk.error(OCCUPIED, name)) == {}
+    return talk
+
+
+def asked(actions: Any) -> list[str]:
+    """The event ids of the requests that went out."""
+    return [event["event_id"] for event in sent(actions) if event["type"] == "response.create"]
+
+
+def test_a_request_lost_to_voice_detection_is_sent_again_when_that_response_is_done() -> None:
+    talk = lost(Talk())
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+    talk.created("r1", request="a")
+    assert outcomes(talk.done("r1")) == {"a": Finished("r1", "completed", None)}
+
+
+def test_an_error_without_an_id_takes_a_request_back_as_well() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    assert talk.error(OCCUPIED)[1:] == ()
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+def test_an_error_whose_code_stands_in_its_type_takes_a_request_back_as_well() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    talk.hear("error", error={"type": OCCUPIED, "message": "no"})
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+def test_a_request_that_was_taken_back_is_the_next_to_go_out() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.ask("a")
+    talk.ask("b")
+    talk.created("vad", metadata=None)
+    talk.error(OCCUPIED, "a")
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+    talk.created("r1", request="a")
+    assert asked(talk.done("r1")) == ["b"]
+
+
+def test_a_winner_that_is_announced_after_the_error_is_waited_for() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert asked(talk.error(OCCUPIED, "a")) == []
+    assert asked(talk.created("vad", metadata=None)) == []
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+def test_a_winner_of_which_only_the_done_comes_frees_the_place() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error(OCCUPIED, "a")
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+def test_a_response_out_of_band_is_no_winner() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error(OCCUPIED, "a")
+    talk.created("aside", conversation_id=None, metadata=None)
+    assert asked(talk.done("aside", conversation_id=None, metadata=None)) == []
+
+
+def test_a_winner_that_is_over_before_the_error_comes_is_not_waited_for() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    talk.done("vad", metadata=None)
+    assert asked(talk.error(OCCUPIED, "a")) == ["a"]
+
+
+def test_a_winner_that_is_never_announced_is_waited_for_until_the_deadline() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.now = 5 * MS
+    talk.error(OCCUPIED, "a")
+    assert talk.client.deadline == 5 * MS + TIMEOUT
+    assert asked(talk.tick()) == ["a"]
+    assert talk.client.deadline == talk.now + TIMEOUT
+
+
+def test_a_request_that_waits_for_a_winner_in_progress_has_no_deadline() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error(OCCUPIED, "a")
+    talk.created("vad", metadata=None)
+    assert talk.client.deadline is None
+
+
+def test_a_request_is_sent_again_as_often_as_policy_says_and_then_lost() -> None:
+    talk = lost(talk_with(retries=2))
+    for name in ("vad2", "vad3"):
+        assert asked(talk.done(name[:3] if name == "vad2" else "vad2", metadata=None)) == ["a"]
+        talk.created(name, metadata=None)
+        settled = outcomes(talk.error(OCCUPIED, "a"))
+    assert settled == {"a": LostToVad("vad3")}
+
+
+@pytest.mark.parametrize("policy", [{"retry_lost_to_vad": False}, {"retries": 0}])
+def test_a_request_is_lost_at_once_against_the_policy(policy: Any) -> None:
+    talk = talk_with(**policy)
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    assert outcomes(talk.error(OCCUPIED, "a")) == {"a": LostToVad("vad")}
+
+
+def test_the_winner_of_a_lost_request_may_have_no_name_yet() -> None:
+    talk = talk_with(retry_lost_to_vad=False)
+    talk.ask("a")
+    assert outcomes(talk.error(OCCUPIED, "a")) == {"a": LostToVad(None)}
+
+
+def test_a_request_that_was_sent_regardless_is_rejected_and_not_tried_again() -> None:
+    talk = busy(Talk())
+    talk.ask("a", override={"R-Q1"})
+    assert isinstance(outcomes(talk.error(OCCUPIED, "a"))["a"], Rejected)
+    assert asked(talk.done("r0")) == []
+
+
+def test_a_place_that_another_request_of_ours_holds_is_not_lost_to_voice_detection() -> None:
+    talk = talk_with(retry_lost_to_vad=False)
+    talk.ask("a")
+    talk.ask("b", override={"R-Q1"})
+    talk.created("r1", request="b")
+    assert isinstance(outcomes(talk.error(OCCUPIED, "a"))["a"], Rejected)
+
+
+def test_interrupt_withdraws_what_was_taken_back() -> None:
+    talk = lost(Talk())
+    assert outcomes(talk.client.interrupt(0)) == {"a": Dropped("cancelled")}
+    assert asked(talk.done("vad", metadata=None)) == []
+
+
+def test_a_plain_request_merges_into_one_that_was_taken_back() -> None:
+    assert outcomes(lost(Talk()).ask("b")) == {"b": Merged("a")}
+
+
+def test_under_refuse_a_lost_request_is_sent_again_too() -> None:
+    talk = lost(talk_with(on_active="refuse"))
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+def test_a_lost_request_comes_back_into_a_queue_that_is_full() -> None:
+    talk = talk_with(queue_limit=1, merge_tool_outputs=False)
+    talk.ask("a")
+    talk.ask("b")
+    talk.created("vad", metadata=None)
+    assert outcomes(talk.error(OCCUPIED, "a")) == {}
+    assert [request.event_id for request in talk.client.arbiter.queue] == ["a", "b"]
+
+
+def test_a_lost_request_comes_back_from_a_snapshot() -> None:
+    talk = talk_with(retries=1)
+    talk.ask("a")
+    talk.error(OCCUPIED, "a")
+    talk = talk.restored()
+    assert talk.client.arbiter.unseen
+    talk.created("vad", metadata=None)
+    talk = talk.restored()
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+    talk.created("vad2", metadata=None)
+    assert outcomes(talk.restored().error(OCCUPIED, "a")) == {"a": LostToVad("vad2")}
+
+
+def test_without_tags_a_response_that_seemed_to_be_the_answer_is_given_back_when_the_request_is_rejected() -> None:
+    talk = talk_with(tag_requests=False)
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    assert talk.client.responses["vad"].event_id == "a"
+    assert outcomes(talk.error(OCCUPIED, "a")) == {}
+    assert talk.client.responses["vad"].event_id is None
+    assert asked(talk.done("vad", metadata=None)) == ["a"]
+
+
+# -- whose error is it -------------------------------------------------------------------------------------------------
+
+
+def test_an_error_about_the_one_place_is_never_that_of_a_request_out_of_band() -> None:
+    talk = talk_with(on_active="send")
+    talk.ask("aside", conversation="none")
+    talk.ask("a")
+    assert list(outcomes(talk.error(OCCUPIED))) == ["a"]
+
+
+def param_error(talk: Talk, code: str, param: str) -> Any:
+    error = {"type": "invalid_request_error", "code": code, "message": "no", "param": param, "event_id": None}
+    return talk.hear("error", error=error)
+
+
+def test_an_error_without_an_id_about_a_key_is_that_of_the_request_with_the_key() -> None:
+    talk = Talk()
+    talk.ask("a", conversation="none", instructions="x")
+    talk.ask("b", conversation="none", output_modalities=["text"])
+    settled = outcomes(param_error(talk, "invalid_value", "response.output_modalities"))
+    assert list(settled) == ["b"]
+
+
+def test_an_error_without_an_id_about_a_key_that_nobody_sent_is_nobody_s_where_several_are_on_their_way() -> None:
+    talk = Talk()
+    talk.ask("a", conversation="none")
+    talk.ask("b", conversation="none")
+    assert outcomes(param_error(talk, "unknown_parameter", "response.modalities")) == {}
+
+
+def test_an_error_without_an_id_about_a_response_is_that_of_the_only_request_on_its_way() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert list(outcomes(param_error(talk, "unknown_parameter", "response.modalities"))) == ["a"]
+
+
+def test_an_error_about_a_response_settles_no_other_command() -> None:
+    talk = Talk()
+    talk.say(m.SessionUpdate(session=m.RealtimeSession()))
+    talk.ask("a")
+    param_error(talk, "invalid_value", "response.instructions")
+    assert [pending.type for pending in talk.client.unanswered] == ["session.update"]
+
+
+def test_a_request_of_which_an_error_was_wrongly_taken_is_answered_all_the_same() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error(OCCUPIED)
+    talk.created("r1", request="a")
+    assert outcomes(talk.done("r1")) == {"a": Finished("r1", "completed", None)}
+    assert asked(talk.created("r2", metadata=None)) == []
+
+
+def test_an_error_that_names_a_request_whose_response_runs_changes_nothing() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    assert outcomes(talk.error("server_error", "a")) == {}
+    assert outcomes(talk.done("r1", "failed")) == {"a": Finished("r1", "failed", None)}
+
+
+# -- a cancel before the id is known -----------------------------------------------------------------------------------
+
+
+def hears_nothing(talk: Talk, response_id: str = "r1") -> bool:
+    """Whether 100 ms of a response are not played."""
+    talk.generates(response_id, spoken("i1"))
+    talk.part(response_id, "i1")
+    return of(talk.audio(response_id, "i1", 100), PlayAudio) == []
+
+
+def test_a_cancel_of_a_request_on_its_way_goes_out_at_once_and_nothing_of_the_response_is_played() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert sent(talk.say(m.ResponseCancel(event_id="c"))) == [{"type": "response.cancel", "event_id": "c"}]
+    assert sent(talk.created("r1", request="a")) == []
+    assert hears_nothing(talk)
+    assert talk.client.responses["r1"].state == "cancelling"
+    details = {"type": "cancelled", "reason": "client_cancelled"}
+    settled = outcomes(talk.done("r1", "cancelled", status_details=details))
+    assert settled == {"a": Finished("r1", "cancelled", "client_cancelled")}
+
+
+@pytest.mark.parametrize("event_id", ["c", None])
+def test_a_cancel_that_found_nothing_goes_out_again_when_the_id_is_known(event_id: str | None) -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.say(m.ResponseCancel(event_id="c"))
+    talk.error("response_cancel_not_active", event_id)
+    (cancel,) = sent(talk.created("r1", request="a"))
+    assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r1")
+    assert hears_nothing(talk)
+
+
+def test_the_refusal_of_another_cancel_is_not_that_of_this_one() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.say(m.ResponseCancel(event_id="c"))
+    talk.error("response_cancel_not_active", "other")
+    assert sent(talk.created("r1", request="a")) == []
+
+
+def test_interrupt_cancels_a_request_on_its_way() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert sent_types(talk.client.interrupt(0)) == ["response.cancel"]
+    talk.created("r1", request="a")
+    assert hears_nothing(talk)
+    assert sent_types(talk.client.interrupt(0)) == []
+
+
+def test_interrupt_plays_nothing_more_of_the_response_in_progress_in_parts_that_are_still_to_come() -> None:
+    talk = Talk()
+    talk.created("r1")
+    assert sent(talk.client.interrupt(0))[0]["response_id"] == "r1"
+    assert hears_nothing(talk)
+
+
+def test_interrupt_leaves_a_request_out_of_band_alone() -> None:
+    talk = Talk()
+    talk.ask("aside", conversation="none")
+    assert sent_types(talk.client.interrupt(0)) == []
+
+
+def test_a_request_that_was_cancelled_is_not_sent_again() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.say(m.ResponseCancel())
+    talk.created("vad", metadata=None)
+    assert isinstance(outcomes(talk.error(OCCUPIED, "a"))["a"], Rejected)
+
+
+def test_a_request_that_was_cancelled_stands_for_nobody() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.say(m.ResponseCancel())
+    assert talk.ask("b") == ()
+    talk.created("r2", request="a")
+    assert asked(talk.done("r2", "cancelled")) == ["b"]
+
+
+def test_a_cancel_before_the_id_comes_back_from_a_snapshot() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.say(m.ResponseCancel(event_id="c"))
+    talk = talk.restored()
+    talk.error("response_cancel_not_active", "c")
+    assert sent_types(talk.restored().created("r1", request="a")) == ["response.cancel"]
+
+
+# -- responses that come late ------------------------------------------------------------------------------------------
+
+
+def too_late(talk: Talk, name: str = "a") -> Talk:
+    """A request that timed out."""
+    talk.ask(name)
+    assert outcomes(talk.tick()) == {name: TimedOut()}
+    return talk
+
+
+def test_a_late_response_is_adopted_it_is_heard_and_no_second_outcome() -> None:
+    talk = too_late(Talk())
+    assert sent(talk.created("r1", request="a")) == []
+    assert talk.client.responses["r1"].event_id == "a"
+    assert not hears_nothing(talk)
+    assert outcomes(talk.done("r1")) == {}
+
+
+def test_a_late_response_holds_the_place() -> None:
+    talk = too_late(Talk())
+    talk.created("r1", request="a")
+    assert talk.ask("b") == ()
+    assert asked(talk.done("r1")) == ["b"]
+
+
+def test_a_late_response_is_cancelled_at_once_and_not_heard_if_policy_says_so() -> None:
+    talk = too_late(talk_with(late="cancel"))
+    (cancel,) = sent(talk.created("r1", request="a"))
+    assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r1")
+    assert hears_nothing(talk)
+    assert outcomes(talk.done("r1", "cancelled")) == {}
+
+
+def test_a_response_of_somebody_else_is_not_taken_for_a_late_one() -> None:
+    talk = too_late(talk_with(late="cancel"))
+    assert sent(talk.created("vad", metadata=None)) == []
+    assert sent_types(talk.created("r1", request="a", conversation_id=None)) == ["response.cancel"]
+
+
+def test_without_tags_no_response_is_taken_for_a_late_one() -> None:
+    talk = too_late(talk_with(late="cancel", tag_requests=False))
+    assert sent(talk.created("r1")) == []
+
+
+def test_a_late_response_of_a_request_that_was_cancelled_is_never_adopted() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.say(m.ResponseCancel())
+    assert outcomes(talk.tick()) == {"a": TimedOut()}
+    assert sent_types(talk.created("r1", request="a")) == ["response.cancel"]
+
+
+def test_a_late_response_that_is_over_already_is_not_cancelled() -> None:
+    talk = too_late(talk_with(late="cancel"))
+    actions = talk.done("r1", metadata={TAG: "a"})
+    assert (sent(actions), outcomes(actions)) == ([], {})
+
+
+def test_a_late_error_settles_nobody() -> None:
+    talk = too_late(Talk())
+    talk.ask("b")
+    assert outcomes(talk.error("server_error", "a")) == {}
+    assert talk.client.arbiter.late == []
+
+
+def test_of_the_late_requests_only_the_newest_are_remembered() -> None:
+    talk = Talk(limits=Limits(response_history=1))
+    too_late(talk, "a")
+    too_late(talk, "b")
+    assert [request.event_id for request in talk.client.arbiter.late] == ["b"]
+
+
+def test_late_requests_come_back_from_a_snapshot() -> None:
+    talk = too_late(talk_with(late="cancel")).restored()
+    assert sent_types(talk.created("r1", request="a")) == ["response.cancel"]
+
+
+# -- ends that were never announced, or come twice ---------------------------------------------------------------------
+
+
+def test_a_done_without_a_created_ends_the_request_that_it_echoes() -> None:
+    talk = Talk()
+    talk.ask("a")
+    actions = talk.done("r1", metadata={TAG: "a"})
+    assert outcomes(actions) == {"a": Finished("r1", "completed", None)}
+    assert rules(actions) == ["R-R1"]
+    assert talk.client.responses["r1"].event_id == "a"
+    assert talk.client.deadline is None
+
+
+def test_a_response_that_was_never_announced_ends_the_request_that_its_done_echoes() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.generates("r1", said("i1", role="assistant"))
+    assert outcomes(talk.done("r1", metadata={TAG: "a"})) == {"a": Finished("r1", "completed", None)}
+    assert talk.client.responses["r1"].event_id == "a"
+
+
+def test_a_done_without_a_created_that_echoes_nobody_ends_no_request() -> None:
+    talk = Talk()
+    talk.ask("a")
+    assert outcomes(talk.done("r1", metadata=None)) == {}
+
+
+def test_a_second_done_ends_nothing_again() -> None:
+    talk = talk_with(merge_tool_outputs=False)
+    talk.ask("a")
+    talk.created("r1", request="a")
+    talk.done("r1", metadata={TAG: "a"})
+    talk.ask("b")
+    talk.created("r2", request="b")
+    actions = talk.done("r1", metadata={TAG: "a"})
+    assert outcomes(actions) == {}
+    assert talk.client.default_response is talk.client.responses["r2"]
+
+
+def test_a_second_created_answers_nobody_again() -> None:
+    talk = talk_with(tag_requests=False, on_active="send")
+    talk.ask("a")
+    talk.ask("b")
+    talk.created("r1")
+    assert rules(talk.created("r1")) == ["R-R1"]
+    assert [request.event_id for request in talk.client.arbiter.sent] == ["b"]
+
+
+def test_a_request_whose_response_was_one_too_many_is_dropped() -> None:
+    talk = Talk(limits=Limits(open_responses=2))
+    talk.ask("a")
+    talk.created("r1", request="a")
+    talk.created("r2", conversation_id=None, metadata=None)
+    assert outcomes(talk.created("r3", conversation_id=None, metadata=None)) == {"a": Dropped("forgotten")}
+
+
+def test_responses_out_of_band_end_in_any_order() -> None:
+    talk = Talk()
+    names = [f"aside{number}" for number in range(5)]
+    for name in names:
+        talk.ask(name, conversation="none")
+    talk.ask("a")
+    for name in (*reversed(names), "a"):
+        talk.created(f"r_{name}", request=name, conversation_id="conv" if name == "a" else None)
+    for name in ("a", *names):
+        settled = outcomes(talk.done(f"r_{name}", conversation_id="conv" if name == "a" else None))
+        assert settled == {name: Finished(f"r_{name}", "completed", None)}
+
+
+# -- names, bounds, gaps -----------------------------------------------------------------------------------------------
+
+
+def test_two_requests_without_an_outcome_do_not_share_a_name() -> None:
+    talk = busy(Talk())
+    talk.ask("a", instructions="x")
+    error = talk.refused(m.ResponseCreate(event_id="a"))
+    assert (error.rule, error.overridable) == ("R-Q6", False)
+    talk.client.interrupt(0)
+    assert talk.ask("a") == ()
+
+
+def test_two_requests_that_wait_for_a_socket_do_not_share_a_name() -> None:
+    talk = Talk(begun=False)
+    talk.ask("a")
+    assert talk.refused(m.ResponseCreate(event_id="a")).rule == "R-Q6"
+
+
+def test_requests_that_wait_for_a_socket_are_bounded_as_the_queue_is() -> None:
+    talk = Talk(begun=False, arbiter=ArbiterPolicy(queue_limit=2))
+    talk.ask("a")
+    talk.ask("b")
+    assert talk.refused(m.ResponseCreate(event_id="c")).rule == "R-N2"
+
+
+def test_a_full_queue_refuses_neither_what_merges_nor_what_goes_out_of_band() -> None:
+    talk = busy(talk_with(queue_limit=1))
+    talk.ask("a")
+    assert outcomes(talk.ask("b")) == {"b": Merged("a")}
+    assert asked(talk.ask("c", conversation="none")) == ["c"]
+
+
+def test_what_waits_for_outputs_goes_out_without_them_at_its_deadline() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    talk.now = 5 * MS
+    assert talk.ask("a") == ()
+    assert talk.client.deadline == 5 * MS + TIMEOUT
+    assert asked(talk.restored().tick()) == ["a"]
+
+
+def test_the_deadline_of_what_waits_for_outputs_ends_with_the_wait() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    talk.ask("a")
+    talk.created("vad", metadata=None)
+    assert talk.client.deadline is None
+
+
+def test_a_command_that_says_nothing_does_not_come_between_an_output_and_its_request() -> None:
+    talk = Talk()
+    talk.calls("r1", "c1", "c2")
+    talk.outputs("c1")
+    talk.say(m.SessionUpdate(session=m.RealtimeSession()))
+    assert talk.ask("a") == ()

@@ -34,8 +34,11 @@ def test_each_duration_is_what_the_specification_says(name: str) -> None:
     assert getattr(Durations(), name) == TIMERS[name].default_ms * MS
 
 
-def test_every_timer_has_a_duration() -> None:
-    assert set(Durations.__struct_fields__) == {timer.value for timer in Timer}
+def test_every_timer_has_a_duration_or_is_a_matter_of_the_session_or_the_arbiter() -> None:
+    others = {"expiry", "idle", "request"}  # `unix_expiry_s`, the client's `idle_timeout_ms`, `request_timeout_ns`
+    assert {*Durations.__struct_fields__} | others == {timer.value for timer in Timer}
+    assert SessionConfig().unix_expiry_s * 1000 == TIMERS["expiry"].default_ms
+    assert ArbiterPolicy().request_timeout_ns == TIMERS["request"].default_ms * MS
 
 
 @pytest.mark.parametrize("value", [0, -1])

@@ -16,6 +16,7 @@ from msgspec import structs
 from antiphon import (
     Action,
     Actions,
+    ArbiterPolicy,
     ClientSession,
     Closed,
     CloseTransport,
@@ -569,7 +570,9 @@ class TestKeepAlive:
         client.send(m.ResponseCreate(event_id="ask"), 0)
         client.tick(100)
         client.receive_data(peer.pong(b""), 100)
-        settled = [action for action in client.tick(TIMES.request) if isinstance(action, RequestSettled)]
+        settled = [
+            action for action in client.tick(ArbiterPolicy().request_timeout_ns) if isinstance(action, RequestSettled)
+        ]
         assert [action.event_id for action in settled] == ["ask"]
 
 

@@ -84,7 +84,7 @@ param = "door"
 when = "it rained"
 race = true
 rule = "R-D1"
-since = "foundation"
+by = "engine"
 
 [[error]]
 name = "no_code"
@@ -92,7 +92,7 @@ type = "server_error"
 message = "The hinges broke."
 when = "they are old"
 rule = "R-D2"
-since = "whole protocol"
+by = "brain"
 """,
     "limits.toml": """
 [doors]
@@ -313,9 +313,15 @@ MISTAKES = [
     ("errors.toml", 'name = "no_code"', 'name = "door_stuck"', "errors.toml (door_stuck): a second entry of that name"),
     (
         "errors.toml",
-        '"foundation"',
-        '"later"',
-        "errors.toml error 1 (door_stuck): `since` must be one of foundation, whole",
+        '"engine"',
+        '"nobody"',
+        "errors.toml error 1 (door_stuck): `by` must be one of engine, application, brain",
+    ),
+    (
+        "errors.toml",
+        "race = true",
+        "fatal = true",
+        "errors.toml (door_stuck): a fatal error owes the code that the socket is `close`d with",
     ),
     ("limits.toml", "value = 12", "value = -1", "limits.toml [doors]: `value` must be a whole number, not negative"),
     ("limits.toml", "value = 12", "value = true", "limits.toml [doors]: `value` must be a whole number, not negative"),

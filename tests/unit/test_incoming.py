@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from antiphon import Limits, SessionConfig
+from antiphon import KnownRateLimit, Limits, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
@@ -149,6 +149,7 @@ def test_turn_detection_is_on_off_or_unsaid() -> None:
 
 
 def test_an_error_changes_nothing_but_the_command_that_it_answers() -> None:
+    """R-A2"""
     talk = Talk()
     talk.created("r1")
     before = talk.client.snapshot(0)
@@ -169,11 +170,11 @@ def test_a_second_fatal_error_names_the_fault() -> None:
     assert (talk.client.state, talk.client.fatal_code) == ("expired", "insufficient_quota")
 
 
-def test_the_newest_rate_limits_stand() -> None:
+def test_the_newest_rate_limit_of_each_name_stands() -> None:
     talk = Talk()
     talk.hear("rate_limits.updated", rate_limits=[{"name": "requests"}, {"name": "tokens", "remaining": 7}])
     talk.hear("rate_limits.updated", rate_limits=[{"name": "tokens", "remaining": 5}])
-    assert talk.client.rate_limits == (m.RateLimit(name="tokens", remaining=5),)
+    assert talk.client.rate_limits == (KnownRateLimit("requests"), KnownRateLimit("tokens", remaining=5))
 
 
 # -- input audio buffer ------------------------------------------------------------------------------------------------
@@ -540,6 +541,14 @@ def test_an_item_in_progress_that_no_response_announced_is_reported() -> None:
     assert node(talk, "i1").state == "unannounced"
     assert rules(talk.hear(f"{ITEM}.done", previous_item_id=None, item=spoken("i1", "x"))) == []
     assert node(talk, "i1").state == "completed"
+
+
+def test_an_item_of_unknown_type_says_as_well_that_it_is_in_progress() -> None:
+    talk = Talk()
+    talk.hear(
+        "conversation.item.added", previous_item_id=None, item={"id": "i1", "type": "web", "status": "in_progress"}
+    )
+    assert node(talk, "i1").state == "unannounced"
 
 
 def test_an_announcement_that_comes_after_its_item_was_added_is_taken() -> None:

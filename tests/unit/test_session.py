@@ -10,6 +10,7 @@ import pytest
 
 from antiphon import (
     Actions,
+    ArbiterPolicy,
     ClientSession,
     Closed,
     CloseTransport,
@@ -191,8 +192,8 @@ class TestTick:
     def test_a_tick_at_the_deadline_fires_the_timer_that_is_due(self) -> None:
         client = a_client()
         client.send(m.ResponseCreate(event_id="ask"), 0)
-        assert client.next_timer == (Timer.REQUEST, Durations().request)
-        assert client.tick(Durations().request) == (RequestSettled("ask", TimedOut()),)
+        assert client.next_timer == (Timer.REQUEST, ArbiterPolicy().request_timeout_ns)
+        assert client.tick(ArbiterPolicy().request_timeout_ns) == (RequestSettled("ask", TimedOut()),)
         assert client.next_timer is None
 
     def test_a_late_tick_fires_what_comes_due_on_its_way(self) -> None:
@@ -404,7 +405,7 @@ class TestRestoring:
         again = Session.restore(client.snapshot(100), SessionConfig(), now=1_000_000)
         assert isinstance(again, ClientSession)
         assert again.state == "open"
-        assert again.deadline == 1_000_000 + Durations().request - 100
+        assert again.deadline == 1_000_000 + ArbiterPolicy().request_timeout_ns - 100
         assert again.snapshot(1_000_000) == client.snapshot(100)
 
     def test_a_restored_session_counts_its_reports_on(self) -> None:

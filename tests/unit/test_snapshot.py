@@ -14,6 +14,7 @@ from antiphon import (
     ClientSession,
     Fault,
     InputCommitted,
+    KnownRateLimit,
     Limits,
     ServerSession,
     Session,
@@ -26,7 +27,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
 from antiphon.machines import DIGEST
-from unit.engine_helpers import Talk, call, message, said, stops
+from unit.engine_helpers import MS, Talk, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -203,6 +204,15 @@ def _answer() -> Talk:
     return talk
 
 
+def _clocked() -> Talk:
+    """A client whose player reports nothing, in the middle of an answer in a format of its own."""
+    talk = Talk(playback="clock")
+    talk.created("r", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    talk.speaks("r", "i", 500)
+    talk.now = 100 * MS
+    return talk
+
+
 def _silence() -> Talk:
     """A client whose user said nothing until a timeout, the commit of which is under way."""
     talk = Talk()
@@ -243,7 +253,8 @@ def _expired() -> Talk:
 
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
-    host = Host(retain_input_audio=True)
+    host = Host(retain_input_audio=True, retain_output_audio=True)
+    host.server.send(m.RateLimitsUpdated(rate_limits=[m.RateLimit(name="tokens", limit=7)]), host.now)
     host.update(instructions="be brief", audio={"input": {"turn_detection": {"interrupt_response": False}}})
     host.called("call_mine")
     host.speaks(300)
@@ -262,7 +273,7 @@ def _cleared() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _silence, _commit, _overdue, _waiting, _expired]
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired]
 HOSTS = [_host, _cleared]
 
 
@@ -306,7 +317,7 @@ def test_a_client_goes_on_in_the_middle_of_everything() -> None:
     talk.hear("response.mcp_call.in_progress", item_id="w", output_index=0)
     talk.hear("vendor.event")
     again = talk.restored()
-    assert again.client.rate_limits == (m.RateLimit(name="tokens", limit=9),)
+    assert again.client.rate_limits == (KnownRateLimit("tokens", limit=9),)
     ends_of: list[Callable[[Talk], object]] = [
         lambda each: each.stopped("i", 200),
         lambda each: each.hear("input_audio_buffer.cleared"),
@@ -478,10 +489,10 @@ def test_a_restored_server_goes_on_with_a_transcription() -> None:
     assert node.text == "hello"
 
 
-def test_items_and_tools_of_unknown_types_do_not_prevent_a_restoring() -> None:
+def test_tools_of_unknown_types_do_not_prevent_a_restoring() -> None:
     host = Host()
     host.update(tools=[{"type": "web_search"}])
-    asked = host.hear("response.create", response={"input": [{"type": "web_result", "id": "w", "hits": [1]}]})
+    asked = host.hear("response.create", response={"tools": [{"type": "web_reader", "id": "w", "hits": [1]}]})
     again = host.restored()
     response_id = requested(asked).response_id
     assert again.finishes(response_id) == host.finishes(response_id)

@@ -44,16 +44,6 @@ ANSWERS = {
 }
 """Which event answers which command. `response.create` is the arbiter's, `append` and `response.cancel` have none."""
 
-_COMMAND_OF_CODE = {
-    "input_audio_buffer_commit_empty": "input_audio_buffer.commit",
-    "item_delete_invalid_item_id": "conversation.item.delete",
-    "item_retrieve_invalid_item_id": "conversation.item.retrieve",
-    "item_truncate_invalid_item_id": "conversation.item.truncate",
-    "integer_below_min_value": "conversation.item.truncate",
-    "invalid_tool_call_id": "conversation.item.create",
-    "cannot_update_voice": "session.update",
-}
-
 
 class Acknowledgements:
     """The unanswered commands of one client session."""
@@ -116,9 +106,8 @@ class Acknowledgements:
                 "R-A1", event, f"{pending.type} was not answered before the answer to a later {command}"
             )
 
-    def rejected(self, event_id: str | None, code: str | None) -> Pending | None:
-        """An ``error`` came: the command it names, or the oldest that its code fits; None when there is none."""
-        command = _COMMAND_OF_CODE.get(code or "")
+    def rejected(self, event_id: str | None, command: str | None) -> Pending | None:
+        """An ``error`` came: the command it names, or the oldest of the kind that it fits; None when there is none."""
         for pending in self._pending:
             if pending.event_id == event_id or (event_id is None and pending.type == command):
                 self._pending.remove(pending)

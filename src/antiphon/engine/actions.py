@@ -132,19 +132,22 @@ class Merged(Struct, frozen=True, tag_field="outcome", tag="merged"):
 
 
 class TimedOut(Struct, frozen=True, tag_field="outcome", tag="timed_out"):
-    """No ``response.created`` came within ``timers.request``."""
+    """Neither ``response.created`` nor an ``error`` came within ``ArbiterPolicy.request_timeout_ns``."""
 
 
 class LostToVad(Struct, frozen=True, tag_field="outcome", tag="lost_to_vad"):
-    """A response that the server's voice detection began, ``response_id``, took its place."""
+    """A response that the server's voice detection began, ``response_id``, took its place, and no retry was left.
 
-    response_id: str
+    ``response_id`` is None where that response was not announced yet."""
+
+    response_id: str | None
 
 
 class Dropped(Struct, frozen=True, tag_field="outcome", tag="dropped"):
-    """It never reached a verdict: ``closed``, ``disconnected`` or ``cancelled`` before it was sent."""
+    """It never reached a verdict: ``closed``, ``disconnected``, ``cancelled`` before it was sent, or ``forgotten``
+    because more responses were in progress than ``limits.open_responses``."""
 
-    reason: Literal["closed", "disconnected", "cancelled"]
+    reason: Literal["closed", "disconnected", "cancelled", "forgotten"]
 
 
 Outcome: TypeAlias = Finished | Rejected | Merged | TimedOut | LostToVad | Dropped

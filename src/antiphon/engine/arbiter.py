@@ -2,11 +2,8 @@
 
 The server runs one response at a time in the default conversation and answers a second request with nothing but an
 ``error``. Every client that we know of keeps a flag for this and loses replies; here each request is an object of the
-request table (``spec/machines/request.toml``), and the table says what may befall it (R-Q1 … R-Q6). Requests out of
-band (``conversation: "none"``) never wait.
-
-What the policy leaves open is `ArbiterPolicy`. Retrying after a loss to voice detection, and late replies, are the
-rows that the table names as planned.
+request table (``spec/machines/request.toml``), and the table says what may befall it (R-Q1 … R-Q10). Requests out of
+band (``conversation: "none"``) never wait. What is left open is `ArbiterPolicy`.
 """
 
 from __future__ import annotations
@@ -14,66 +11,30 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct
 
-from antiphon.engine.actions import Dropped, Finished, Merged, Outcome, Rejected, RequestSettled, TimedOut
-from antiphon.engine.codec import client_decoder, encode, encode_text
+from antiphon.engine.actions import (
+    Dropped,
+    Finished,
+    LostToVad,
+    Merged,
+    Outcome,
+    Rejected,
+    RequestSettled,
+    TimedOut,
+)
+from antiphon.engine.blame import Blame, blame
+from antiphon.engine.codec import encode
 from antiphon.engine.errors import LocalProtocolError
+from antiphon.engine.request import Request, RequestState, is_tagged
 from antiphon.engine.timers import Instant, Timer
 from antiphon.machines import build
-from antiphon.messages import Response, ResponseCreate, ResponseCreateParams, ResponseDone
+from antiphon.messages import Error, Response, ResponseCancel, ResponseCreate, ResponseDone
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
 
-TAG = "antiphon_request"
-"""The metadata key under which a request's event id travels, so that its response can be told from another's."""
-
-_MOST_METADATA = 16
-
-
-class Request:
-    """One ``response.create`` of ours."""
-
-    __slots__ = (
-        "deadline",
-        "event",
-        "event_id",
-        "follows_output",
-        "forced",
-        "is_plain",
-        "response_id",
-        "sequence",
-        "state",
-    )
-
-    def __init__(self, event_id: str, event: ResponseCreate, *, follows_output: bool, forced: bool) -> None:
-        self.state = REQUEST.initial
-        self.event_id = event_id
-        self.event = event
-        self.follows_output = follows_output
-        self.forced = forced
-        self.sequence = 0
-        self.is_plain = event.response is UNSET or event.response is None
-        """Whether it asks for nothing of its own, so that two of them are one wish."""
-        self.deadline: Instant | None = None
-        self.response_id: str | None = None
-
-    @property
-    def in_conversation(self) -> bool:
-        """Whether it asks for the one place, that of the default conversation."""
-        params = self.event.response
-        return not (isinstance(params, ResponseCreateParams) and params.conversation == "none")
-
-    @property
-    def is_a_reply(self) -> bool:
-        """Whether it follows a function's output and asks for nothing else."""
-        return self.follows_output and self.is_plain
-
-    @property
-    def metadata(self) -> dict[str, str] | None:
-        params = self.event.response
-        return params.metadata or None if isinstance(params, ResponseCreateParams) and params.metadata else None
+_OCCUPIED = "conversation_already_has_active_response"
 
 
 class RequestRules:
@@ -81,12 +42,28 @@ class RequestRules:
 
     @staticmethod
     def merges(request: Request, session: ClientSession, _event: object) -> bool:
-        other = session.arbiter.mergeable(request)
-        return other is not None and session.arbiter.must_wait(request)
+        return session.arbiter.must_wait(request) and session.arbiter.mergeable(request) is not None
 
     @staticmethod
     def must_wait(request: Request, session: ClientSession, _event: object) -> bool:
         return session.arbiter.must_wait(request)
+
+    @staticmethod
+    def is_tried_again(request: Request, session: ClientSession, event: Error) -> bool:
+        policy = session.config.arbiter
+        return (
+            policy.retry_lost_to_vad
+            and request.losses < policy.retries
+            and session.arbiter.lost_its_place(request, event)
+        )
+
+    @staticmethod
+    def is_lost_to_vad(request: Request, session: ClientSession, event: Error) -> bool:
+        return session.arbiter.lost_its_place(request, event) and not session.arbiter.lost_to_one_of_ours(request)
+
+    @staticmethod
+    def adopts_late(_request: Request, session: ClientSession, _response: Response) -> bool:
+        return session.config.arbiter.late == "adopt"
 
     @staticmethod
     def settle_merged(request: Request, session: ClientSession, _event: object) -> None:
@@ -103,6 +80,22 @@ class RequestRules:
         session.arbiter.transmit(request)
 
     @staticmethod
+    def take_back(request: Request, session: ClientSession, _event: Error) -> None:
+        session.arbiter.take_back(request)
+
+    @staticmethod
+    def remember_cancel(request: Request, _session: ClientSession, event: ResponseCancel) -> None:
+        request.cancel_id = event.event_id if isinstance(event.event_id, str) else None
+
+    @staticmethod
+    def silence(_request: Request, session: ClientSession, response: Response) -> None:
+        session.cancelled_already(response.id)
+
+    @staticmethod
+    def cancel(_request: Request, session: ClientSession, response: Response) -> None:
+        session.cancel_unwanted(response.id)
+
+    @staticmethod
     def settle_finished(request: Request, session: ClientSession, event: ResponseDone | str) -> None:
         if isinstance(event, str):  # the id of a response whose `response.done` could not be read
             session.arbiter.settle(request, Finished(event, "failed", None))
@@ -115,11 +108,16 @@ class RequestRules:
         )
 
     @staticmethod
-    def settle_rejected(request: Request, session: ClientSession, event: object) -> None:
-        session.arbiter.settle(request, Rejected(event.error))  # type: ignore[attr-defined]  # only `error` steps here
+    def settle_rejected(request: Request, session: ClientSession, event: Error) -> None:
+        session.arbiter.settle(request, Rejected(event.error))
+
+    @staticmethod
+    def settle_lost(request: Request, session: ClientSession, _event: Error) -> None:
+        session.arbiter.settle(request, LostToVad(session.arbiter.winner_of(request)))
 
     @staticmethod
     def settle_timed_out(request: Request, session: ClientSession, _event: object) -> None:
+        session.arbiter.remember_late(request)
         session.arbiter.settle(request, TimedOut())
 
     @staticmethod
@@ -128,23 +126,40 @@ class RequestRules:
 
     @staticmethod
     def settle_dropped(request: Request, session: ClientSession, _event: object) -> None:
-        session.arbiter.settle(request, Dropped("closed" if session.closing_was_ours else "disconnected"))
+        if session.link.state == "open":
+            session.arbiter.settle(request, Dropped("forgotten"))
+        else:
+            session.arbiter.settle(request, Dropped("closed" if session.closing_was_ours else "disconnected"))
 
 
 REQUEST = build("request", RequestRules, role="client")
 
 
 class Arbiter:
-    """The requests of one client session that have no outcome yet."""
+    """The requests of one client session: those without an outcome, and those whose response may come late."""
 
-    __slots__ = ("_answered", "_answering", "_output_sequence", "_session", "active", "owed", "queue", "sent")
+    __slots__ = (
+        "_answered",
+        "_answering",
+        "_output_sequence",
+        "_session",
+        "active",
+        "late",
+        "owed",
+        "queue",
+        "sent",
+        "unseen",
+    )
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self.queue: deque[Request] = deque()
         self.sent: list[Request] = []
         self.active: dict[str, Request] = {}
+        self.late: list[Request] = []
         self.owed: dict[str, None] = {}
+        self.unseen = False
+        """Whether the server spoke of a response in progress that it has not announced."""
         self._answered: dict[str, None] = {}
         self._answering = False
         self._output_sequence = 0
@@ -154,28 +169,38 @@ class Arbiter:
     def check(self, event: ResponseCreate, *, override: bool) -> None:
         """Refuse a request that policy or bound forbids. Raises `LocalProtocolError`; changes nothing."""
         session = self._session
-        if len(self.queue) >= session.config.limits.queued_requests:
-            raise LocalProtocolError(
-                f"{len(self.queue)} response.create are held back already; wait for outcomes", rule="R-N2"
-            )
-        if len(self.sent) + len(self.active) >= session.config.limits.open_responses:
-            raise LocalProtocolError("too many responses are asked for at once; wait for outcomes", rule="R-N2")
-        if session.config.arbiter.on_active != "refuse" or override:
-            return
-        if Request("", event, follows_output=False, forced=False).in_conversation and self.is_busy:
+        policy = session.config.arbiter
+        waiting = session.waiting_requests()
+        if isinstance(event.event_id, str) and event.event_id:
+            ours = {request.event_id for request in (*self.queue, *self.sent, *self.active.values())}
+            if event.event_id in ours or any(other.event_id == event.event_id for other in waiting):
+                raise LocalProtocolError(
+                    f"a request named {event.event_id[:64]!r} has no outcome yet; each needs an event_id of its own",
+                    rule="R-Q6",
+                )
+        request = Request("", event, follows_output=self._answering, forced=override)
+        if policy.on_active == "refuse" and not override and request.in_conversation and self.is_busy:
             raise LocalProtocolError(
                 "the default conversation has a response in progress; wait for its response.done",
                 rule="R-Q1",
-                code="conversation_already_has_active_response",
+                code=_OCCUPIED,
                 overridable=True,
             )
+        held_back = len(self.queue) if self.must_wait(request) and self.mergeable(request) is None else 0
+        if max(held_back, len(waiting)) >= policy.queue_limit:
+            raise LocalProtocolError(
+                f"{policy.queue_limit} response.create are held back already; wait for outcomes", rule="R-N2"
+            )
+        if len(self.sent) + len(self.active) >= session.config.limits.open_responses:
+            raise LocalProtocolError("too many responses are asked for at once; wait for outcomes", rule="R-N2")
 
     def submit(self, event: ResponseCreate, *, forced: bool) -> None:
         """Take a request on; from here it has exactly one outcome (R-Q6)."""
         event_id = event.event_id
         assert isinstance(event_id, str)  # `ClientSession` names every command
-        request = Request(event_id, event, follows_output=self._answering, forced=forced)
+        request = Request(event_id, event, follows_output=self._answering, forced=forced, state=REQUEST.initial)
         self._session.step(REQUEST, request, "internal.submit", None)
+        self._arm()
 
     def mergeable(self, request: Request) -> Request | None:
         """The request that says the same, if policy merges: the last in the queue; or, for one that follows an output
@@ -187,7 +212,15 @@ class Arbiter:
         if not request.follows_output:
             return None
         on_their_way = (*self.active.values(), *self.sent)
-        return next((each for each in on_their_way if each.is_a_reply and each.sequence > self._output_sequence), None)
+        return next(
+            (each for each in on_their_way if each.sequence > self._output_sequence and self._replies(each)), None
+        )
+
+    def _replies(self, request: Request) -> bool:
+        """Whether it is a plain reply to a function's output that nobody has cancelled."""
+        record = self._session.responses.get(request.response_id or "")
+        cancelled = request.state in ("cancelling", "doomed") or (record is not None and record.state == "cancelling")
+        return request.is_a_reply and not cancelled
 
     def must_wait(self, request: Request) -> bool:
         """Whether the server would refuse it now, or it would speak before every output is in."""
@@ -200,44 +233,41 @@ class Arbiter:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the one place is taken: by a response in progress, or by a request on its way."""
-        return self._session.default_response is not None or any(request.in_conversation for request in self.sent)
+        """Whether the one place is taken: by a response in progress, announced or not, or by a request on its way."""
+        return (
+            self._session.default_response is not None
+            or self.unseen
+            or any(request.in_conversation for request in self.sent)
+        )
+
+    @property
+    def awaits_place(self) -> bool:
+        """Whether a request is on its way whose response a `response.cancel` without an id would stop."""
+        return any(request.in_conversation for request in self.sent)
 
     def transmit(self, request: Request) -> None:
         """Put it on the wire."""
         session = self._session
-        request.event = event = self._tagged(request)
+        policy = session.config.arbiter
+        if policy.tag_requests:
+            request.tag()
+        request.winner_id = request.cancel_id = None
         self.sent.append(request)
-        request.deadline = session.now + session.config.timers.request
-        self._arm()
+        request.deadline = session.now + policy.request_timeout_ns
         request.sequence = session.acknowledgements.next_sequence()
-        session.transmit(encode(event))
-
-    def _tagged(self, request: Request) -> ResponseCreate:
-        event = request.event
-        if not self._session.config.arbiter.tag_requests:
-            return event
-        params = event.response if isinstance(event.response, ResponseCreateParams) else ResponseCreateParams()
-        metadata = params.metadata or {}
-        if TAG in metadata or len(metadata) >= _MOST_METADATA:
-            return event
-        params = structs.replace(params, metadata={**metadata, TAG: request.event_id})
-        return structs.replace(event, response=params)
+        session.transmit(encode(request.event))
 
     def release(self) -> None:
         """The place may be free: send what was held back, in order."""
         session = self._session
-        while self.queue and session.link.state == "open":
-            head = self.queue[0]
-            if self.is_busy or self._is_held(head):
-                return
-            self.queue.popleft()
-            session.step(REQUEST, head, "internal.slot_free", None)
+        while self.queue and session.link.state == "open" and not self.is_busy and not self._is_held(self.queue[0]):
+            session.step(REQUEST, self.queue.popleft(), "internal.slot_free", None)
+        self._arm()
 
     # -- tools ---------------------------------------------------------------------------------------------------------
 
-    def command_sent(self, *, output_of: str | None) -> None:
-        """A command other than a request went out; ``output_of`` is the call id when it was a function's output."""
+    def content_sent(self, *, output_of: str | None) -> None:
+        """Something to reply to went out; ``output_of`` is the call id when it was a function's output."""
         self._answering = output_of is not None
         if output_of is not None:
             self._output_sequence = self._session.acknowledgements.sequence
@@ -264,45 +294,140 @@ class Arbiter:
 
     def created(self, response: Response, *, in_conversation: bool) -> Request | None:
         """The request behind a new response, by its echoed metadata, else by order (R-Q2); None: not ours."""
+        request = self._asked_by(response, in_conversation=in_conversation)
         if in_conversation:
             self.owed.clear()  # the talk went on without those outputs: what waited for them waits no longer (R-Q1)
-        for request in self.sent:
-            if request.in_conversation == in_conversation and _echoes(request, response):
-                self.sent.remove(request)
-                request.response_id = response.id
+            self.unseen = False
+            for other in self.sent:
+                if other is not request:
+                    other.winner_id = response.id
+        if request is not None:
+            self._take(request)
+            request.deadline = None
+            request.response_id = response.id
+            request.by_order = not request.is_named_by(response)
+            self._session.step(REQUEST, request, "response.created", response)
+            if request.state == "active":
                 self.active[response.id] = request
-                self._session.step(REQUEST, request, "response.created", response)
-                self._arm()
-                return request
-        return None
+        self._arm()
+        return request
 
-    def done(self, response_id: str, event: ResponseDone | str) -> None:
+    def _asked_by(self, response: Response, *, in_conversation: bool) -> Request | None:
+        for request in self.sent:
+            if request.in_conversation == in_conversation and request.is_echoed_by(response):
+                return request
+        return next((each for each in (*self.queue, *self.late) if each.sequence and each.is_named_by(response)), None)
+
+    def _take(self, request: Request) -> None:
+        """Out of the collection that it stands in, before a step decides where it goes."""
+        for requests in (self.sent, self.queue, self.late):
+            if request in requests:
+                requests.remove(request)
+        if request.response_id is not None:
+            self.active.pop(request.response_id, None)
+
+    def done(self, response_id: str, event: ResponseDone | str, *, in_conversation: bool) -> None:
         """The response of ``response_id`` ended; ``event`` is the id alone when it could not be read."""
+        if in_conversation:
+            self.unseen = False
+        if response_id not in self.active and isinstance(event, ResponseDone) and is_tagged(event.response):
+            self.created(event.response, in_conversation=in_conversation)  # that was never said, and is known now
         request = self.active.pop(response_id, None)
         if request is not None:
+            self._session.responses[response_id].event_id = request.event_id
             self._session.step(REQUEST, request, "response.done", event)
 
-    def rejected(self, event_id: str | None, code: str | None, event: object) -> bool:
-        """An ``error`` came: settle the request it names, or the oldest its code fits (R-Q4). False: it is none's."""
+    def rejected(self, event: Error, cause: Blame) -> bool:
+        """An ``error`` came: settle the request it names, or the oldest that it fits (R-Q4). False: it is none's."""
+        if cause.command == "response.cancel":
+            self._cancel_refused(cause.event_id)
+            return False
+        request = self._blamed(cause)
+        if request is None:
+            return False
+        self._take(request)
+        self._session.step(REQUEST, request, "internal.rejected", event)
+        self._arm()
+        return True
+
+    def _blamed(self, cause: Blame) -> Request | None:
+        if cause.event_id is not None:
+            doubtful = [request for request in self.active.values() if request.by_order]
+            return next((each for each in (*self.sent, *self.late, *doubtful) if each.event_id == cause.event_id), None)
+        if cause.code == _OCCUPIED:  # out of band there is no place to be taken
+            return next((request for request in self.sent if request.in_conversation), None)
+        if cause.command != "response.create":
+            return None
+        fitting = [request for request in self.sent if cause.key is not None and request.asks_for(cause.key)]
+        return fitting[0] if fitting else self.sent[0] if len(self.sent) == 1 else None
+
+    def lost_its_place(self, request: Request, event: Error) -> bool:
+        """Whether it was rejected for a response in progress that we could not know of. Who sends it regardless of that
+        is told what the server says."""
+        return (
+            blame(event.error).code == _OCCUPIED
+            and request.in_conversation
+            and not request.forced
+            and self._session.config.arbiter.on_active != "send"
+        )
+
+    def winner_of(self, request: Request) -> str | None:
+        """The response that took its place, as far as it was announced."""
+        active = self._session.default_response
+        return active.id if active is not None else request.winner_id
+
+    def lost_to_one_of_ours(self, request: Request) -> bool:
+        """Whether the response in its place answers another request: one that came late, or was sent regardless."""
+        winner = self._session.responses.get(self.winner_of(request) or "")
+        return winner is not None and winner.event_id not in (None, request.event_id)
+
+    def take_back(self, request: Request) -> None:
+        """It lost its place: to the head of the queue, until the winner is done (R-Q8)."""
+        request.losses += 1
+        request.deadline = None
+        if request.response_id is not None:  # by order it seemed to be its own
+            record = self._session.responses.get(request.response_id)
+            if record is not None:
+                record.event_id = None
+            request.winner_id, request.response_id = request.response_id, None
+        self.queue.appendleft(request)
+        self.unseen = self.winner_of(request) is None
+
+    # -- cancelling ----------------------------------------------------------------------------------------------------
+
+    def cancelled(self, event: ResponseCancel) -> None:
+        """A `response.cancel` without an id went out while no response was in progress: it means those on their way."""
         for request in self.sent:
-            if event_id == request.event_id or (event_id is None and code in _CODES_OF_CREATE):
-                self.sent.remove(request)
-                self._session.step(REQUEST, request, "internal.rejected", event)
-                self._arm()
-                return True
-        return False
+            if request.in_conversation:
+                self._session.step(REQUEST, request, "response.cancel", event)
+
+    def _cancel_refused(self, event_id: str | None) -> None:
+        for request in self.sent:
+            if request.state == "cancelling" and event_id in (None, request.cancel_id):
+                self._session.step(REQUEST, request, "internal.cancel_refused", None)
 
     # -- ends ----------------------------------------------------------------------------------------------------------
 
     def time_out(self) -> None:
-        """Settle what passed its deadline."""
+        """Settle what passed its deadline; let go what waited long enough for what may never come."""
         session = self._session
-        late = [request for request in self.sent if request.deadline is not None and request.deadline <= session.now]
-        for request in late:
-            self.sent.remove(request)
-            session.step(REQUEST, request, "timer.request", None)
-        self._arm()
+        for request in [request for request in self.sent if request.deadline is not None]:
+            if request.deadline is not None and request.deadline <= session.now:
+                self.sent.remove(request)
+                session.step(REQUEST, request, "timer.request", None)
+        head = self.queue[0] if self.queue else None
+        if head is not None and head.deadline is not None and head.deadline <= session.now:
+            self.queue.popleft()
+            self.unseen = False
+            session.step(REQUEST, head, "timer.request", None)
         self.release()
+
+    def remember_late(self, request: Request) -> None:
+        """Its response may still come (R-Q10)."""
+        request.deadline = None
+        self.late.append(request)
+        if len(self.late) > self._session.config.limits.response_history:
+            del self.late[0]
 
     def withdraw(self) -> None:
         """Settle what is held back as cancelled."""
@@ -310,14 +435,23 @@ class Arbiter:
         self.queue.clear()
         for request in held:
             self._session.step(REQUEST, request, "internal.withdrawn", None)
+        self._arm()
+
+    def forget(self, response_id: str) -> None:
+        """A response in progress is not followed any more (R-N2)."""
+        request = self.active.pop(response_id, None)
+        if request is not None:
+            self._session.step(REQUEST, request, "internal.dropped", None)
 
     def drop(self) -> None:
         """The socket is gone: nothing of this will be answered."""
-        pending = [*self.active.values(), *self.sent, *self.queue]
+        pending = [*self.active.values(), *self.sent, *self.queue, *self.late]
         self.active.clear()
         self.sent.clear()
         self.queue.clear()
+        self.late.clear()
         self.owed.clear()
+        self.unseen = False
         self._answered.clear()
         for request in pending:
             self._session.step(REQUEST, request, "internal.dropped", None)
@@ -327,46 +461,49 @@ class Arbiter:
         self._session.act(RequestSettled(request.event_id, outcome))
 
     def _arm(self) -> None:
-        deadlines = [request.deadline for request in self.sent if request.deadline is not None]
+        """The next deadline: of what was sent, and of the head of the queue while it waits for what may never come.
+
+        A response in progress is no such thing: it ends, or its socket does, or the user interrupts."""
+        session = self._session
+        if session.link.state != "open":
+            return  # its end has stopped the clock
+        if self.queue:
+            head = self.queue[0]
+            if not self.unseen and self.is_busy:
+                head.deadline = None
+            elif head.deadline is None:
+                head.deadline = session.now + session.config.arbiter.request_timeout_ns
+        deadlines = [each.deadline for each in (*self.sent, *self.queue) if each.deadline is not None]
         if deadlines:
-            self._session.timers.arm(Timer.REQUEST, min(deadlines))
+            session.timers.arm(Timer.REQUEST, min(deadlines))
         else:
-            self._session.timers.stop(Timer.REQUEST)
+            session.timers.stop(Timer.REQUEST)
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
     def dump(self, now: Instant) -> ArbiterState:
         return ArbiterState(
-            [_dump(request, now) for request in self.queue],
-            [_dump(request, now) for request in self.sent],
-            [_dump(request, now) for request in self.active.values()],
+            [request.dump(now) for request in self.queue],
+            [request.dump(now) for request in self.sent],
+            [request.dump(now) for request in self.active.values()],
+            [request.dump(now) for request in self.late],
             list(self.owed),
+            self.unseen,
             list(self._answered),
             self._answering,
             self._output_sequence,
         )
 
     def load(self, state: ArbiterState, now: Instant) -> None:
-        self.queue = deque(_load(each, now) for each in state.queue)
-        self.sent = [_load(each, now) for each in state.sent]
-        self.active = {str(each.response_id): _load(each, now) for each in state.active}
+        self.queue = deque(Request.load(each, now) for each in state.queue)
+        self.sent = [Request.load(each, now) for each in state.sent]
+        self.active = {str(each.response_id): Request.load(each, now) for each in state.active}
+        self.late = [Request.load(each, now) for each in state.late]
         self.owed = dict.fromkeys(state.owed)
+        self.unseen = state.unseen
         self._answered = dict.fromkeys(state.answered)
         self._answering = state.answering
         self._output_sequence = state.output_sequence
-
-
-class RequestState(Struct, frozen=True):
-    """A `Request` in a snapshot; ``event`` is its JSON text, ``remaining`` the ns left of its deadline."""
-
-    state: str
-    event: str
-    follows_output: bool
-    forced: bool
-    remaining: int | None
-    response_id: str | None
-    sequence: int
-    is_plain: bool
 
 
 class ArbiterState(Struct, frozen=True):
@@ -375,45 +512,9 @@ class ArbiterState(Struct, frozen=True):
     queue: list[RequestState]
     sent: list[RequestState]
     active: list[RequestState]
+    late: list[RequestState]
     owed: list[str]
+    unseen: bool
     answered: list[str]
     answering: bool
     output_sequence: int
-
-
-def _dump(request: Request, now: Instant) -> RequestState:
-    remaining = None if request.deadline is None else request.deadline - now
-    return RequestState(
-        request.state,
-        encode_text(request.event),
-        request.follows_output,
-        request.forced,
-        remaining,
-        request.response_id,
-        request.sequence,
-        request.is_plain,
-    )
-
-
-def _load(state: RequestState, now: Instant) -> Request:
-    event = client_decoder(_ANY_DEPTH)(state.event)
-    assert isinstance(event, ResponseCreate)  # it was one when it was dumped
-    assert isinstance(event.event_id, str)
-    request = Request(event.event_id, event, follows_output=state.follows_output, forced=state.forced)
-    request.state = state.state
-    request.deadline = None if state.remaining is None else now + state.remaining
-    request.response_id = state.response_id
-    request.sequence = state.sequence
-    request.is_plain = state.is_plain
-    return request
-
-
-_ANY_DEPTH = 1024  # our own text, which was bounded when it was sent
-_CODES_OF_CREATE = frozenset({"conversation_already_has_active_response"})
-
-
-def _echoes(request: Request, response: Response) -> bool:
-    """Whether this response may be the answer: metadata is equal, or the server does not echo any (R-Q2)."""
-    if response.metadata is UNSET:
-        return True
-    return (response.metadata or None) == request.metadata

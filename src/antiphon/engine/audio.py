@@ -60,7 +60,8 @@ class AudioFormat(Struct, frozen=True):
         ``value`` is what stands in ``session.audio.input.format`` or ``.output.format``: a mapping or an object with
         ``type`` and, perhaps, ``rate``; one of the beta names (``"pcm16"``, ``"g711_ulaw"``, ``"g711_alaw"``, and with
         a rate ``"pcm16_8000hz"``); or nothing (None, UNSET), which is the service's default, PCM at 24 kHz. A missing
-        or null rate is the usual one of the type. Never raises: the value came from a peer.
+        or null rate is the usual one of the type. G.711 is defined at 8 kHz: a rate that is stated beside it, which is
+        mostly that of the PCM it replaced, is not believed. Never raises: the value came from a peer.
         """
         if value is None or value is UNSET:
             return PCM16_24K
@@ -76,7 +77,7 @@ class AudioFormat(Struct, frozen=True):
             kind = "audio/pcm"
         if not isinstance(kind, str) or kind not in _DEFAULT_RATES:
             return None
-        if rate is None or rate is UNSET:
+        if rate is None or rate is UNSET or kind != "audio/pcm":
             rate = _DEFAULT_RATES[kind]
         elif isinstance(rate, float) and rate.is_integer():
             rate = int(rate)  # some peers write every number with a point

@@ -42,6 +42,8 @@ from antiphon.engine.legality import check
 from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import Listener
 from antiphon.engine.playback import PlaybackLedger
+from antiphon.engine.prices import Cost, PriceTable
+from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
@@ -61,6 +63,7 @@ class ClientSession(Session, role=Role.CLIENT):
     __slots__ = (
         "_decode",
         "_open_in_conversation",
+        "account",
         "acknowledgements",
         "announced_item_id",
         "arbiter",
@@ -83,7 +86,6 @@ class ClientSession(Session, role=Role.CLIENT):
         "overdue_item_id",
         "place",
         "playback",
-        "rate_limits",
         "responses",
         "speaking",
         "speech_end_ms",
@@ -141,7 +143,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.fatal_code: str | None = None
         self.has_spoken = False
         self.usage = Usage()
-        self.rate_limits: tuple[m.RateLimit, ...] = ()
+        self.account = RateLimits(limits.rate_limit_names)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -166,11 +168,39 @@ class ClientSession(Session, role=Role.CLIENT):
         return self.acknowledgements.unanswered()
 
     @property
+    def rate_limits(self) -> tuple[KnownRateLimit, ...]:
+        """The newest limit of each name that the server told."""
+        return self.account.view()
+
+    def cost(self, prices: PriceTable) -> Cost:
+        """What ``usage`` comes to with the application's ``prices``, by the models that the session names now."""
+        configuration = self.configuration
+        model = getattr(configuration, "model", None)
+        audio = configuration.audio if configuration is not None else UNSET
+        heard = audio.input if audio else UNSET
+        transcription = heard.transcription if heard else UNSET
+        return prices.cost(
+            self.usage,
+            model=model if isinstance(model, str) else None,
+            transcription_model=(transcription.model or None) if transcription else None,
+        )
+
+    @property
     def default_response(self) -> ResponseRecord | None:
         """The response in progress in the default conversation, the oldest if a server runs several."""
         return next(iter(self._open_in_conversation.values()), None)
 
+    @property
+    def open_in_conversation(self) -> tuple[ResponseRecord, ...]:
+        """The responses in progress in the default conversation, the oldest first."""
+        return tuple(self._open_in_conversation.values())
+
     # -- events in -----------------------------------------------------------------------------------------------------
+
+    def enter(self, now: Instant) -> None:
+        super().enter(now)
+        if self.listener.clock is not None:
+            self.listener.advance()
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
         if now < self.now and self.closed is None:
@@ -321,15 +351,21 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):
             self._cancelling(event)
-        output = event.item if isinstance(event, m.ConversationItemCreate) else None
-        if isinstance(output, m.FunctionCallItem):
-            self._know_call(output)  # an output may follow at once
-        self.arbiter.command_sent(output_of=output.call_id if isinstance(output, m.FunctionCallOutputItem) else None)
+        if isinstance(event, m.ConversationItemCreate):
+            item = event.item
+            if isinstance(item, m.FunctionCallItem):
+                self._know_call(item)  # an output may follow at once
+            self.arbiter.content_sent(output_of=item.call_id if isinstance(item, m.FunctionCallOutputItem) else None)
+        elif isinstance(event, m.InputAudioBufferCommit):
+            self.arbiter.content_sent(output_of=None)
 
     def _cancelling(self, event: m.ResponseCancel) -> None:
+        named = isinstance(event.response_id, str)
         record = self.responses.get(event.response_id) if isinstance(event.response_id, str) else self.default_response
         if record is not None and record.is_open:
             self.step(RESPONSE, record, "response.cancel", event)
+        elif not named:
+            self.arbiter.cancelled(event)
 
     def transmit(self, text: bytes) -> None:
         """Put one message on the wire."""
@@ -388,10 +424,16 @@ class ClientSession(Session, role=Role.CLIENT):
         self.command_at(now)
         self.enter(now)
         self.arbiter.withdraw()
-        record = self.default_response
-        if record is not None and record.state == "in_progress" and self.link.state == "open":
-            self.command(m.ResponseCancel(response_id=record.id))
-        self.listener.stop()
+        if self.link.state == "open":
+            record = self.default_response
+            if record is None:
+                if self.arbiter.awaits_place:  # it has no id yet, and is unwanted all the same (R-Q9)
+                    self.command(m.ResponseCancel())
+            elif record.state == "in_progress":
+                self.command(m.ResponseCancel(response_id=record.id))
+            if self.config.transport != "websocket":  # a cancel ends the generation, what was delivered sounds on
+                self.command(m.OutputAudioBufferClear())
+        self.listener.interrupt()
         return self.leave()
 
     # -- for the rules -------------------------------------------------------------------------------------------------
@@ -411,6 +453,7 @@ class ClientSession(Session, role=Role.CLIENT):
             oldest = next(each for each in self.responses.values() if each.is_open)
             self.report("R-N2", None, "too many responses in progress; the oldest is forgotten")
             self.step(RESPONSE, oldest, "internal.lost", None)
+            self.arbiter.forget(oldest.id)
 
     def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
         """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""
@@ -424,8 +467,21 @@ class ClientSession(Session, role=Role.CLIENT):
             self.speaking = None
         self.listener.finish_response(record.id)
         if event is not None:
-            self.arbiter.done(record.id, event)
+            self.arbiter.done(record.id, event, in_conversation=record.in_conversation)
             self.arbiter.release()
+
+    def cancelled_already(self, response_id: str) -> None:
+        """A response was announced whose cancel is under way: nothing of it is played (R-Q9)."""
+        record = self.responses[response_id]
+        self.listener.silence(response_id)
+        if record.is_open:
+            self.step(RESPONSE, record, "response.cancel", None)
+
+    def cancel_unwanted(self, response_id: str) -> None:
+        """A response was announced that nobody wants any more: cancel it, and play nothing of it (R-Q9, R-Q10)."""
+        self.listener.silence(response_id)
+        if self.responses[response_id].is_open:
+            self.command(m.ResponseCancel(response_id=response_id))
 
     def keep_stream(self, stream: StreamRecord) -> None:
         """A stream of a response in progress was found for the first time."""
@@ -561,14 +617,10 @@ class ClientSession(Session, role=Role.CLIENT):
         if not self.acknowledgements.answered("conversation.item.truncate", event, key=key):
             if self.config.transport == "websocket":
                 self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
-            self.listener.cut_by_server(key, event.content_index)
+            self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
-
-    def count_usage(self, usage: m.ResponseUsage | UnsetType | None) -> None:
-        """One response's tokens."""
-        self.usage = self.usage.plus(usage or None)
 
     def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
         """The place of ``key`` in a bounded table of them; a fresh one at first."""
@@ -579,10 +631,21 @@ class ClientSession(Session, role=Role.CLIENT):
                 del places[next(iter(places))]
         return place
 
-    def knows_item(self, item_id: str) -> bool:
-        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way."""
+    def waiting_requests(self) -> tuple[m.ResponseCreate, ...]:
+        """Requests that wait for a socket."""
+        return tuple(
+            entry[0] for entry in self.gap if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate)
+        )
+
+    def knows_item(self, item_id: str, *, announced: bool = False) -> bool:
+        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way.
+
+        ``announced``: a response in the conversation has it among its output, whether or not it was said to be a
+        member, which some servers leave out.
+        """
         output = self.outputs.get(item_id)
         known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
+        known = known or (announced and not self.conversation.is_deleted(item_id))
         for pending in self.acknowledgements.unanswered():
             if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
                 known = pending.type == "conversation.item.create"

@@ -11,11 +11,14 @@ from msgspec import Struct
 from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
+from antiphon.messages import RateLimit
 
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
 OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
+Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
+Late: TypeAlias = Literal["adopt", "cancel"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -34,7 +37,8 @@ class Role(StrEnum):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Every bound, in the unit and for the reason that ``spec/limits.toml`` gives."""
+    """Every bound, in the unit and for the reason that ``spec/limits.toml`` gives; that of ``queued_requests`` is
+    `ArbiterPolicy.queue_limit`."""
 
     message_bytes: int = LIMITS["message_bytes"].value
     fragments: int = LIMITS["fragments"].value
@@ -44,7 +48,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     queued_commands: int = LIMITS["queued_commands"].value
     gap_audio_ms: int = LIMITS["gap_audio_ms"].value
     pending_commands: int = LIMITS["pending_commands"].value
-    queued_requests: int = LIMITS["queued_requests"].value
     open_responses: int = LIMITS["open_responses"].value
     response_history: int = LIMITS["response_history"].value
     response_parts: int = LIMITS["response_parts"].value
@@ -54,7 +57,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     early_transcripts: int = LIMITS["early_transcripts"].value
     tombstones: int = LIMITS["tombstones"].value
     retained_audio_bytes: int = LIMITS["retained_audio_bytes"].value
+    item_audio_bytes: int = LIMITS["item_audio_bytes"].value
     playback_entries: int = LIMITS["playback_entries"].value
+    rate_limit_names: int = LIMITS["rate_limit_names"].value
     report_kinds: int = LIMITS["report_kinds"].value
 
     def __post_init__(self) -> None:
@@ -64,7 +69,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Durations(Struct, frozen=True, kw_only=True):
-    """The length of each timer in nanoseconds; ``spec/timers.toml`` says what arms and stops them. All are > 0 (L4)."""
+    """The length of each timer in nanoseconds; ``spec/timers.toml`` says what arms and stops them. All are > 0 (L4).
+
+    That of ``request`` is `ArbiterPolicy.request_timeout_ns`.
+    """
 
     connect: int = TIMERS["connect"].default_ms * MS
     backoff: int = TIMERS["backoff"].default_ms * MS
@@ -72,7 +80,6 @@ class Durations(Struct, frozen=True, kw_only=True):
     ping: int = TIMERS["ping"].default_ms * MS
     pong: int = TIMERS["pong"].default_ms * MS
     close: int = TIMERS["close"].default_ms * MS
-    request: int = TIMERS["request"].default_ms * MS
     flush: int = TIMERS["flush"].default_ms * MS
 
     def __post_init__(self) -> None:
@@ -82,21 +89,43 @@ class Durations(Struct, frozen=True, kw_only=True):
 
 
 class ArbiterPolicy(Struct, frozen=True, kw_only=True):
-    """How ``response.create`` is brought through the server's one place (R-Q1 … R-Q6).
+    """How ``response.create`` is brought through the server's one place (R-Q1 … R-Q10).
 
     ``on_active``: what happens to a request while a response is in progress: ``queue`` holds it back (the default),
-    ``refuse`` raises, ``send`` transmits it and lets the server decide. ``merge_tool_outputs``: a request that follows
-    the output of a call waits until every call of that response has its output, and equal requests become one.
+    ``refuse`` raises, ``send`` transmits it and lets the server decide.
+    ``merge_tool_outputs``: a request that follows the output of a call waits until every call of that response has its
+    output, and equal requests become one. True by default.
+    ``retry_lost_to_vad``: a request that was held back, or sent into a free place, and yet was rejected because voice
+    detection's response took the place, is sent again when that response is done, at most ``retries`` times; after
+    that, and where this is False, it ends as `LostToVad`. True and 3 by default.
+    ``request_timeout_ns``: how long the server may take to announce the response or reject the request; then it ends as
+    `TimedOut`. Also how long a request is held back for outputs of calls, before it goes out without them. 30 s.
+    ``late``: what is done with a response whose request has timed out: ``adopt`` lets it run and be heard (the
+    default), ``cancel`` cancels it at once and plays nothing of it.
+    ``queue_limit``: how many requests are held back at most; the next one is refused (R-N2). 32.
     ``tag_requests``: the engine adds the request's event id to ``response.metadata`` under ``antiphon_request``, which
-    the server echoes; without it a response is matched to its request by order.
+    the server echoes; without it a response is matched to its request by order, and one that comes late is not known.
+    True by default.
     """
 
     on_active: OnActive = "queue"
     merge_tool_outputs: bool = True
+    retry_lost_to_vad: bool = True
+    retries: int = 3
+    request_timeout_ns: int = TIMERS["request"].default_ms * MS
+    late: Late = "adopt"
+    queue_limit: int = LIMITS["queued_requests"].value
     tag_requests: bool = True
 
     def __post_init__(self) -> None:
         _check_choice("arbiter.on_active", self.on_active, OnActive)
+        _check_choice("arbiter.late", self.late, Late)
+        if self.retries < 0:
+            raise ValueError(f"arbiter.retries must be at least 0, not {self.retries}")
+        if self.request_timeout_ns < 1:
+            raise ValueError(f"arbiter.request_timeout_ns must be at least 1 ns, not {self.request_timeout_ns}")
+        if self.queue_limit < 1:
+            raise ValueError(f"arbiter.queue_limit must be at least 1, not {self.queue_limit}")
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):
@@ -108,11 +137,17 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.
     ``on_speech``: what ``speech_started`` does to unheard audio: ``session`` cuts it where the session's
     ``interrupt_response`` is true, ``cut`` always, ``ignore`` never.
+    ``playback``: who says what was heard: the ``device``, by `audio_played` and `audio_stopped`; or the ``clock``,
+    which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
-    ``retain_input_audio`` (server): keep uncommitted audio and give it with `InputCommitted`.
-    ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` when wall time is given.
+    ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
+    ``retain_output_audio`` (server): keep generated audio for who retrieves its item.
+    ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` and kept (R-S7) when wall time is given.
+    ``rate_limits`` (server): what `rate_limits.updated` tells after each response until the application knows better;
+    without any, nothing is told (R-S8).
+    ``idle_nudge`` (server): the system message before a silence that was committed by the idle timeout; empty for none.
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
@@ -120,6 +155,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     strict: bool = False
     decode_audio: bool = True
     on_speech: OnSpeech = "session"
+    playback: Playback = "device"
     unheard: Unheard = "truncate"
     arbiter: ArbiterPolicy = ArbiterPolicy()
     limits: Limits = Limits()
@@ -127,7 +163,12 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     dials: int = 1
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
-    unix_expiry_s: int = 3600
+    retain_output_audio: bool = False
+    unix_expiry_s: int = TIMERS["expiry"].default_ms // 1000
+    rate_limits: tuple[RateLimit, ...] = ()
+    idle_nudge: str = (
+        "The user has said nothing for a while. Invite them, in one short sentence, to go on, or ask if they are there."
+    )
     stepper: Stepper = "compiled"
 
     def __post_init__(self) -> None:
@@ -137,6 +178,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
         _check_choice("transport", self.transport, Transport)
         _check_choice("on_speech", self.on_speech, OnSpeech)
+        _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
         _check_choice("stepper", self.stepper, Stepper)
 

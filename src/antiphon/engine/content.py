@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from antiphon.messages import RateLimit
+
 
 class ItemStarted(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_started"):
     """An output item begins. ``kind`` ``text`` and ``audio`` are messages of the assistant, ``function_call`` a call of
@@ -62,7 +64,8 @@ class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", t
     """The response ends. Items still open are closed as ``incomplete`` unless ``status`` is ``completed``.
 
     ``reason`` goes with ``incomplete`` (``max_output_tokens``, ``content_filter``); ``error_type``, ``error_code`` and
-    ``error_message`` with ``failed``; tokens are what ``usage`` reports.
+    ``error_message`` with ``failed``; tokens are what ``usage`` reports. ``rate_limits`` is what is told after
+    this response and each one to come (R-S8); None leaves it as it is.
     """
 
     response_id: str
@@ -73,6 +76,7 @@ class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", t
     error_message: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    rate_limits: tuple[RateLimit, ...] | None = None
 
 
 Content: TypeAlias = ItemStarted | TextDelta | AudioDelta | ArgumentsDelta | ItemFinished | ResponseFinished
@@ -83,6 +87,16 @@ class TranscriptDelta(Struct, frozen=True, tag_field="result", tag="delta"):
     """More of a user's transcript."""
 
     delta: str
+
+
+class TranscriptSegment(Struct, frozen=True, tag_field="result", tag="segment"):
+    """What one speaker said in a stretch of a user's audio, from ``start`` to ``end`` (seconds of that audio)."""
+
+    id: str
+    text: str
+    speaker: str
+    start: float
+    end: float
 
 
 class TranscriptCompleted(Struct, frozen=True, tag_field="result", tag="completed"):
@@ -99,5 +113,5 @@ class TranscriptFailed(Struct, frozen=True, tag_field="result", tag="failed"):
     code: str | None = None
 
 
-TranscriptionResult: TypeAlias = TranscriptDelta | TranscriptCompleted | TranscriptFailed
+TranscriptionResult: TypeAlias = TranscriptDelta | TranscriptSegment | TranscriptCompleted | TranscriptFailed
 """Everything that `Session.transcribed` takes."""

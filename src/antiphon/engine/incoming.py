@@ -14,11 +14,13 @@ from msgspec import UNSET
 
 from antiphon import messages as m
 from antiphon.engine.acknowledgements import shape_of
-from antiphon.engine.arbiter import TAG
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
-from antiphon.engine.conversation import Node
+from antiphon.engine.blame import blame
+from antiphon.engine.conversation import Node, item_status
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.request import is_tagged
+from antiphon.engine.usage import Usage
 from antiphon.machines import ERRORS, build
 
 if TYPE_CHECKING:
@@ -173,12 +175,13 @@ class ResponseRules:
         return _status(event) == "failed"
 
     @staticmethod
-    def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated) -> None:
+    def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated | m.ResponseDone) -> None:
         session.open_response(record)
+        record.format = output_format(event.response)
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id
-            if TAG in (event.response.metadata or {}):  # matched by order alone, it may be what voice detection began
+            if is_tagged(event.response):  # matched by order alone, it may be what voice detection began
                 session.acknowledgements.overtake(request.sequence, event, command="response.create")
 
     @staticmethod
@@ -197,17 +200,21 @@ class ResponseRules:
             for item in event.response.output or ():
                 if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
                     session.called(item)
-        session.count_usage(event.response.usage)
+        told = Usage.of(event.response.usage)
+        record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
+        session.usage += record.usage
         session.close_response(record, event)
 
     @staticmethod
     def finish_unannounced(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
-        session.open_response(record)
+        ResponseRules.begin(record, session, event)
         ResponseRules.finish(record, session, event)
 
     @staticmethod
     def finish_malformed(record: ResponseRecord, session: ClientSession, event: object) -> None:
         _close_children(record, session, event)
+        record.usage = Usage.of(None)
+        session.usage += record.usage
         session.close_response(record, record.id)
 
     @staticmethod
@@ -260,7 +267,7 @@ class ConversationItemRules:
 
     @staticmethod
     def is_in_progress(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
-        return getattr(event.item, "status", UNSET) == "in_progress"
+        return item_status(event.item) == "in_progress"
 
     @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
@@ -475,20 +482,19 @@ def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdate
 
 def on_error(session: ClientSession, event: m.Error) -> None:
     """`error`: it names one command, or none, and changes nothing else (R-A2)."""
-    error = event.error
-    code = error.code if isinstance(error.code, str) else None
-    event_id = error.event_id if isinstance(error.event_id, str) else None
-    if not session.arbiter.rejected(event_id, code, event):
-        session.acknowledgements.rejected(event_id, code)
-    if code in _FATAL:
+    cause = blame(event.error)
+    if not session.arbiter.rejected(event, cause):
+        session.acknowledgements.rejected(cause.event_id, cause.command)
+    if cause.code in _FATAL:
         session.step(SESSION, session.place, "internal.fatal_error", event)
-        session.fatal_code = code
+        session.fatal_code = cause.code
     session.arbiter.release()
 
 
 def on_rate_limits(session: ClientSession, event: m.RateLimitsUpdated) -> None:
-    """`rate_limits.updated`: the newest stands."""
-    session.rate_limits = tuple(event.rate_limits)
+    """`rate_limits.updated`: the newest of each name stands (R-U3)."""
+    if not session.account.update(event.rate_limits, session.now):
+        session.report("R-N2", event, "more names of rate limits than are kept; the oldest is forgotten")
 
 
 def on_nothing(_session: ClientSession, _event: m.Event) -> None:
@@ -553,9 +559,14 @@ def on_transcription(
     | m.ConversationItemInputAudioTranscriptionFailed,
 ) -> None:
     """`conversation.item.input_audio_transcription.*`: beside all else, and nothing for a deleted item (R-C7)."""
-    if session.conversation.is_deleted(event.item_id):
+    deleted = session.conversation.is_deleted(event.item_id)
+    transcription = None if deleted else session.conversation.transcription(event.item_id, event.content_index or 0)
+    if isinstance(event, m.ConversationItemInputAudioTranscriptionCompleted) and (
+        transcription is None or transcription.state != "completed"
+    ):
+        session.usage = session.usage.transcribed(event.usage)  # of a deleted item too: it was made and has its price
+    if transcription is None:
         return
-    transcription = session.conversation.transcription(event.item_id, event.content_index or 0)
     session.step(TRANSCRIPTION, transcription, event.type, event)
     session.trim(event)
 

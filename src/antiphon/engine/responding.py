@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, convert
 
 from antiphon import messages as m
 from antiphon.engine.actions import ResponseCancelled, ResponseRequested
-from antiphon.engine.audio import byte_length, encode_base64
+from antiphon.engine.audio import PCM16_24K, AudioFormat, byte_length, encode_base64
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.content import (
     ArgumentsDelta,
@@ -28,6 +28,7 @@ from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, ResponseRecord, StreamRecord
 from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE, problem_with_id
 from antiphon.engine.settings import merged, modalities_of
+from antiphon.engine.timers import Timer
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
@@ -39,6 +40,7 @@ class Output:
     __slots__ = (
         "_chunks",
         "call_id",
+        "format",
         "id",
         "index",
         "kind",
@@ -51,9 +53,16 @@ class Output:
     )
 
     def __init__(
-        self, id: str, index: int, kind: Literal["text", "audio", "function_call"], record: ResponseRecord
+        self,
+        id: str,
+        index: int,
+        kind: Literal["text", "audio", "function_call"],
+        record: ResponseRecord,
+        format: AudioFormat = PCM16_24K,
     ) -> None:
         self.id = id
+        self.format = format
+        """What its audio is in: the response's own format, or the session's when the response began."""
         self.index = index
         self.kind: Literal["text", "audio", "function_call"] = kind
         self.record = record
@@ -77,6 +86,11 @@ class Output:
         if len(self._chunks) > 1:
             self._chunks[:] = ["".join(self._chunks)]
         return self._chunks[0] if self._chunks else ""
+
+    @property
+    def played_ms(self) -> int:
+        """How long its audio lasts."""
+        return self.format.ms(self.samples)
 
     def item(self, status: str, *, empty: bool = False) -> m.Item:
         """The item as it is announced; ``empty`` as it is when it begins."""
@@ -106,8 +120,21 @@ class OutputItemState(Struct, frozen=True):
     call_id: str
     text: str
     samples: int
+    format: AudioFormat
     response_id: str
     content_index: int | None
+
+
+class Spoken(Struct, frozen=True):
+    """How much audio an item of the conversation has, in its own format; a cut shortens it."""
+
+    format: AudioFormat
+    samples: int
+
+    @property
+    def ms(self) -> int:
+        """Its length, rounded down."""
+        return self.format.ms(self.samples)
 
 
 class Responder:
@@ -162,6 +189,8 @@ class Responder:
         """Announce a response."""
         session = self._session
         session.responses[record.id] = record
+        if record.in_conversation:
+            session.timers.stop(Timer.IDLE)
         self.outputs[record.id] = {}
         session.say(m.ResponseCreated(response=self._response(record, "in_progress")))
         if len(session.responses) - len(session.finished_responses) > session.config.limits.open_responses:
@@ -245,7 +274,7 @@ class Responder:
         if not fits[output.kind]:
             return LocalProtocolError(f"{type(content).__name__} does not fit a {output.kind} item", rule="R-P2")
         if isinstance(content, AudioDelta):
-            width = session.output_format.bytes_per_sample
+            width = output.format.bytes_per_sample
             if not content.audio or len(content.audio) % width:
                 return LocalProtocolError(
                     f"{len(content.audio)} bytes are no whole samples of {width} bytes", rule="R-P7"
@@ -263,7 +292,7 @@ class Responder:
 
     def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
         session = self._session
-        output = Output(session.next_id("item"), content.output_index, content.kind, record)
+        output = Output(session.next_id("item"), content.output_index, content.kind, record, self._format_of(record))
         output.state = "in_progress"
         self.outputs[record.id][output.index] = output
         record.item_ids[output.id] = None
@@ -305,6 +334,12 @@ class Responder:
                 ),
             )
 
+    def _format_of(self, record: ResponseRecord) -> AudioFormat:
+        """What a response speaks in: its own format, else the session's (R-R7)."""
+        audio = self.params[record.id].audio
+        named = audio.output.format if audio and audio.output else None
+        return (AudioFormat.from_session(named) if named else None) or self._session.output_format
+
     def _emit_part(self, output: Output, event: m.ServerEvent) -> None:
         assert output.stream is not None  # made with its item
         self._session.step(CONTENT_PART, output.stream, event.type, event)
@@ -341,11 +376,15 @@ class Responder:
 
     def _speak(self, output: Output, content: AudioDelta) -> None:
         session = self._session
-        output.samples += session.output_format.samples(byte_length(content.audio))
+        output.samples += output.format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             session.has_spoken = True
-            if session.conversation.get(output.id) is not None:  # the client may have deleted it meanwhile
-                session.spoken[output.id] = output.samples
+            node = session.conversation.get(output.id)
+            if node is not None:  # the client may have deleted it meanwhile
+                session.spoken[output.id] = Spoken(output.format, output.samples)
+                if session.config.retain_output_audio and 0 not in node.cuts:
+                    session.recordings.add(output.id, 0, output.format, content.audio)
+                    session.trim()
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
@@ -391,6 +430,8 @@ class Responder:
         )
 
     def _finish_response(self, content: ResponseFinished, record: ResponseRecord) -> None:
+        if content.rate_limits is not None:
+            self._session.rate_limits = content.rate_limits
         self._close_items(record, "completed" if content.status == "completed" else "incomplete")
         details = None
         if content.status == "incomplete":
@@ -429,6 +470,18 @@ class Responder:
         usage = m.ResponseUsage(total_tokens=0, input_tokens=0, output_tokens=0)
         self._emit_done(record, "cancelled", details, usage)
         self._session.act(ResponseCancelled(record.id, reason))
+
+    def finish(self, record: ResponseRecord, event: m.ResponseDone) -> None:
+        """`response.done`, and what follows it."""
+        session = self._session
+        session.say(event)
+        outputs = self.outputs[record.id].values()
+        if session.rate_limits and outputs:
+            session.say(m.RateLimitsUpdated(rate_limits=list(session.rate_limits)))
+        if record.in_conversation:
+            cancelled = event.response.status == "cancelled"  # what it said is not played any more
+            session.hearing.await_voice(0 if cancelled else sum(output.played_ms for output in outputs))
+        self.close(record)
 
     def close(self, record: ResponseRecord) -> None:
         """A response is over; it is remembered for a while."""

@@ -16,8 +16,6 @@ from antiphon import messages as m
 from antiphon.engine.actions import (
     Actions,
     Deliver,
-    InputAudio,
-    InputCommitted,
     TransmitMessage,
 )
 from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger
@@ -34,26 +32,26 @@ from antiphon.engine.codec import (
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
-    TranscriptCompleted,
-    TranscriptDelta,
     TranscriptionResult,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.hearing import Hearing
 from antiphon.engine.link import LINK, End
+from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
-from antiphon.engine.responding import Responder
+from antiphon.engine.refusals import CLOSE_OF, Refusal, refusal_of
+from antiphon.engine.responding import Responder, Spoken
 from antiphon.engine.serving import (
     CONVERSATION_ITEM,
     HANDLERS,
     INPUT_AUDIO_BUFFER,
     RESPONSE,
     SESSION,
-    TRANSCRIPTION,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import DEFAULTS, Json, Refusal, merged, refusal_of, unknown_parameter
-from antiphon.engine.timers import Instant
+from antiphon.engine.settings import Json, initial, merged, unknown_parameter
+from antiphon.engine.timers import Instant, Timer
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -63,7 +61,6 @@ _FREE_EVENTS = (
     m.RateLimitsUpdated,
     m.ConversationCreated,
     m.InputAudioBufferDtmfEventReceived,
-    m.ConversationItemInputAudioTranscriptionSegment,
     m.McpListToolsInProgress,
     m.McpListToolsCompleted,
     m.McpListToolsFailed,
@@ -73,13 +70,15 @@ _FREE_EVENTS = (
 
 _MOST_EVENT_ID = 512
 _SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
+SECOND = 1_000_000_000
+"""Nanoseconds."""
 
 
 class ServerSession(Session, role=Role.SERVER):
     """A `Session` that answers a client. It needs ``entropy`` for its ids.
 
     Read-only for the application: ``conversation``, ``responses``, ``configuration`` (the session's effective
-    configuration), ``state``.
+    configuration), ``state``, ``rate_limits`` (what is told after each response).
     """
 
     __slots__ = (
@@ -93,9 +92,12 @@ class ServerSession(Session, role=Role.SERVER):
         "finished_responses",
         "has_spoken",
         "heard",
+        "hearing",
         "input_audio",
         "output_format",
         "place",
+        "rate_limits",
+        "recordings",
         "refused",
         "responder",
         "responses",
@@ -126,7 +128,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = DEFAULTS if config.session is None else merged(DEFAULTS, config.session)
+        self.settings: Json = initial(config.session)
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -135,15 +137,18 @@ class ServerSession(Session, role=Role.SERVER):
             max_tombstones=limits.tombstones,
             max_early=limits.early_transcripts,
         )
-        self.input_audio = InputAudioLedger(retain_bytes=self._retain_bytes)
+        self.hearing = Hearing(self)
+        self.input_audio: InputAudioLedger = self.hearing.ledger()
         self.responder = Responder(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
-        self.spoken: dict[str, int] = {}
+        self.recordings = Recordings(limits.item_audio_bytes)
+        self.spoken: dict[str, Spoken] = {}
         self.calls: dict[str, None] = {}
         self.speech_item_id: str | None = None
         self.speech_cleared = False
         self.has_spoken = False
+        self.rate_limits: tuple[m.RateLimit, ...] = config.rate_limits
         self.refused: Refusal | None = None
         self.heard: bytes | None = None
         self._settings_changed()
@@ -176,6 +181,11 @@ class ServerSession(Session, role=Role.SERVER):
     def default_response(self) -> ResponseRecord | None:
         """The response in progress in the default conversation."""
         return next((each for each in self.responses.values() if each.in_conversation and each.is_open), None)
+
+    @property
+    def converses(self) -> bool:
+        """Whether the session has responses at all: one that only transcribes has none (R-S9)."""
+        return bool(self.settings["type"] != "transcription")
 
     @property
     def turn_detection(self) -> m.TurnDetection | None:
@@ -226,8 +236,8 @@ class ServerSession(Session, role=Role.SERVER):
             self.refused = Refusal("string_above_max_length", fields)
         elif event.type not in _SUPPORTED:
             self.refused = _unsupported(event.type)
-        elif isinstance(event, m.SessionUpdate):
-            self.refused = unknown_parameter(raw, event.session)
+        elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
+            self.refused = unknown_parameter(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
@@ -276,7 +286,12 @@ class ServerSession(Session, role=Role.SERVER):
         except ValueError as error:
             raise LocalProtocolError(str(error), rule="R-E1") from None
         self.enter(now)
-        self.say(event)
+        if isinstance(event, m.Error) and event.error.code in CLOSE_OF:
+            self.step(SESSION, self.place, "internal.fatal_error", event)
+        else:
+            if isinstance(event, m.RateLimitsUpdated):
+                self.rate_limits = tuple(event.rate_limits)
+            self.say(event)
         return self.leave()
 
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
@@ -313,15 +328,33 @@ class ServerSession(Session, role=Role.SERVER):
         named = AudioFormat.from_session((audio.get("output") or {}).get("format"))
         if named is not None:
             self.output_format = named
+        self.hearing.settings_changed()
 
     def begin_generation(self) -> None:
         self.session_id = self.next_id("sess")
         self.conversation_id = self.next_id("conv")
         changes: Json = {"id": self.session_id}
         if self._unix_ns is not None:
-            changes["expires_at"] = self._unix_ns // 1_000_000_000 + self.config.unix_expiry_s
+            expires_at = self._unix_ns // SECOND + self.config.unix_expiry_s
+            changes["expires_at"] = expires_at
+            self.timers.arm(Timer.EXPIRY, self.now + expires_at * SECOND - self._unix_ns)
         self.apply(changes)
         self.step(SESSION, self.place, "internal.opened", None)
+
+    def end(self, error: m.Error) -> None:
+        """The session is over: close the socket as a fatal ``error`` says (R-S4)."""
+        detail = error.error
+        code = CLOSE_OF[str(detail.code)]
+        reason = detail.message if code == 1001 else f"{detail.type or 'invalid_request_error'}.{detail.code}"
+        self.step(LINK, self.link, "internal.close", End(code, reason, None))
+
+    def fire(self, timer: Timer) -> None:
+        if timer is Timer.EXPIRY:
+            self.step(SESSION, self.place, "timer.expiry", None)
+        elif timer is Timer.IDLE:
+            self.step(INPUT_AUDIO_BUFFER, self.detector, "timer.idle", None)
+        else:
+            super().fire(timer)
 
     def _wall(self, unix_ns: int | None) -> None:
         self._unix_ns = unix_ns
@@ -336,100 +369,28 @@ class ServerSession(Session, role=Role.SERVER):
 
     # -- the input audio buffer ----------------------------------------------------------------------------------------
 
-    @property
-    def _retain_bytes(self) -> int:
-        return self.config.limits.retained_audio_bytes if self.config.retain_input_audio else 0
-
-    def begin_listening(self) -> None:
-        """A new socket begins with an empty buffer, and with its first sample."""
-        self.input_audio = InputAudioLedger(self.input_audio.format, retain_bytes=self._retain_bytes)
-        self.speech_item_id = None
-        self.speech_cleared = False
-
-    def take_audio(self) -> None:
-        """Audio of the client that passed its checks."""
-        audio = self.heard
-        assert audio is not None  # the guard of this row
-        self.heard = None
-        start, whole = self.input_audio.append_audio(audio)
-        self.act(InputAudio(whole, start))
-
-    def commit(self, end_ms: int | None) -> None:
-        """The uncommitted audio becomes a user item."""
-        item_id = self.speech_item_id or self.next_id("item")
-        self.speech_item_id = None
-        retained = self.input_audio.audio(None, end_ms) if self.config.retain_input_audio else None
-        self.input_audio.commit(end_ms)
-        last = self.conversation.last
-        self._emit_input(
-            m.InputAudioBufferCommitted(item_id=item_id, previous_item_id=None if last is None else last.id)
-        )
-        item = m.MessageItem(id=item_id, status="completed", role="user", content=[m.InputAudio(transcript=None)])
-        placement = self.conversation.insert(item)
-        assert placement is not None  # without a predecessor an item always has a place
-        self.add(placement.node, item)
-        self.act(InputCommitted(item_id, retained))
-
-    def clear(self, *, was_speaking: bool) -> None:
-        """Drop what is not committed."""
-        self.input_audio.clear()
-        self.speech_cleared = was_speaking
-        self.speech_item_id = None
-        self._emit_input(m.InputAudioBufferCleared())
-
-    def _emit_input(self, event: m.ServerEvent) -> None:
-        self.step(INPUT_AUDIO_BUFFER, self.detector, event.type, event)
-
     def speech_started(self, audio_start_ms: int, now: Instant) -> Actions:
         self._ready(now)
-        detection = self.turn_detection
-        if detection is None:
-            raise LocalProtocolError("turn detection is off: the client commits by itself", rule="R-I1")
-        if self.detector.state != "idle":
-            raise LocalProtocolError("speech was started before", rule="R-I1")
+        self.hearing.check_speech_started(audio_start_ms)
         self.enter(now)
-        self.speech_cleared = False
-        self.speech_item_id = self.next_id("item")
-        self._emit_input(m.InputAudioBufferSpeechStarted(audio_start_ms=audio_start_ms, item_id=self.speech_item_id))
-        record = self.default_response
-        if record is not None and detection.interrupt_response is not False:
-            self.step(RESPONSE, record, "response.cancel", "turn_detected")
+        self.hearing.speech_started(audio_start_ms)
         return self.leave()
 
     def speech_stopped(self, audio_end_ms: int, now: Instant) -> Actions:
         self._ready(now)
-        if self.detector.state != "speech":
-            if self.speech_cleared:  # the client cleared the buffer under the speech: its end is nobody's any more
-                self.speech_cleared = False
-                return ()
-            raise LocalProtocolError("no speech was started", rule="R-I1")
+        if not self.hearing.expects_speech_stopped(audio_end_ms):
+            return ()
         self.enter(now)
-        if self.speech_item_id is None:  # a manual commit used the announced id up (R-I2)
-            self.speech_item_id = self.next_id("item")
-        self._emit_input(m.InputAudioBufferSpeechStopped(audio_end_ms=audio_end_ms, item_id=self.speech_item_id))
-        self.commit(audio_end_ms)
-        detection = self.turn_detection
-        if detection is not None and detection.create_response is not False and self.default_response is None:
-            self.responder.request("vad", None, None)
+        self.hearing.speech_stopped(audio_end_ms)
         return self.leave()
 
     def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant) -> Actions:
         self._ready(now)
-        if self.conversation.get(item_id) is None:
-            if self.conversation.is_deleted(item_id):
-                return ()  # the client deleted it meanwhile
-            raise LocalProtocolError(f"item {item_id!r} is not in the conversation", rule="R-C10")
-        event = _transcription_event(item_id, content_index, result)
-        try:
-            encode(event)
-        except ValueError as error:
-            raise LocalProtocolError(str(error), rule="R-E2") from None
-        transcription = self.conversation.transcription(item_id, content_index)
-        if event.type not in TRANSCRIPTION.cells[transcription.state]:
-            raise LocalProtocolError(f"the transcription is {transcription.state}", rule="R-T2")
+        news = self.hearing.news_of(item_id, content_index, result)
+        if news is None:
+            return ()
         self.enter(now)
-        self.step(TRANSCRIPTION, transcription, event.type, event)
-        self.trim()
+        self.hearing.transcribed(news)
         return self.leave()
 
     # -- items ---------------------------------------------------------------------------------------------------------
@@ -448,6 +409,12 @@ class ServerSession(Session, role=Role.SERVER):
             if part.get("type") == "input_audio":
                 part.setdefault("transcript", None)
         return item_from_builtins(data)
+
+    def append(self, item: m.Item) -> None:
+        """An item that the server makes by itself, at the end."""
+        placement = self.conversation.insert(item)
+        assert placement is not None  # without a predecessor an item always has a place
+        self.add(placement.node, item)
 
     def add(self, node: Node, item: m.Item) -> None:
         """Announce a complete item of which ``node`` is the place: added and done, next to each other (R-C3)."""
@@ -478,7 +445,10 @@ class ServerSession(Session, role=Role.SERVER):
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
             self.spoken.pop(node.id, None)
+            self.recordings.forget(node.id)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
+        if self.recordings.trim():
+            self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")
 
     # -- responses -----------------------------------------------------------------------------------------------------
 
@@ -512,28 +482,3 @@ class ServerSession(Session, role=Role.SERVER):
 def _unsupported(event_type: str) -> Refusal:
     supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
     return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})
-
-
-def _transcription_event(
-    item_id: str, content_index: int, result: TranscriptionResult
-) -> (
-    m.ConversationItemInputAudioTranscriptionDelta
-    | m.ConversationItemInputAudioTranscriptionCompleted
-    | m.ConversationItemInputAudioTranscriptionFailed
-):
-    if isinstance(result, TranscriptDelta):
-        return m.ConversationItemInputAudioTranscriptionDelta(
-            item_id=item_id, content_index=content_index, delta=result.delta
-        )
-    if isinstance(result, TranscriptCompleted):
-        return m.ConversationItemInputAudioTranscriptionCompleted(
-            item_id=item_id,
-            content_index=content_index,
-            transcript=result.transcript,
-            usage=m.DurationUsage(seconds=result.seconds),
-        )
-    return m.ConversationItemInputAudioTranscriptionFailed(
-        item_id=item_id,
-        content_index=content_index,
-        error=m.FailureDetail(type="transcription_error", code=result.code, message=result.message),
-    )

@@ -8,10 +8,10 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
 from antiphon.engine.audio import decode_base64
@@ -19,7 +19,8 @@ from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
-from antiphon.engine.settings import Refusal, problem_with_params, problem_with_update
+from antiphon.engine.refusals import Refusal, error_event
+from antiphon.engine.settings import problem_with_params, problem_with_update
 from antiphon.machines import build
 
 if TYPE_CHECKING:
@@ -69,6 +70,18 @@ class SessionRules:
     def refuse_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
         session.refuse(event)
 
+    @staticmethod
+    def end(_place: Place, session: ServerSession, event: m.Error) -> None:
+        session.say(event)
+        session.end(event)
+
+    @staticmethod
+    def expire(_place: Place, session: ServerSession, _event: object) -> None:
+        minutes = -(-session.config.unix_expiry_s // 60)
+        event = error_event("session_expired", minutes=minutes)
+        session.say(event)
+        session.end(event)
+
 
 class InputAudioBufferRules:
     """Guards and effects of the input audio buffer's table, server side."""
@@ -97,9 +110,11 @@ class InputAudioBufferRules:
         session.refused = None
         audio = decode_base64(event.audio)
         if audio is None:
-            session.refused = Refusal("invalid_audio", {"detail": "expected base64"})
+            session.refused = Refusal("invalid_audio", {"param": "audio", "detail": "expected base64"})
         elif len(audio) % session.input_audio.format.bytes_per_sample:
-            session.refused = Refusal("invalid_audio", {"detail": "expected a whole number of samples"})
+            session.refused = Refusal(
+                "invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"}
+            )
         elif len(audio) > session.config.limits.append_audio_bytes:
             most = session.config.limits.append_audio_bytes
             session.refused = Refusal("audio_too_long", {"maximum": most, "length": len(audio)})
@@ -108,7 +123,7 @@ class InputAudioBufferRules:
 
     @staticmethod
     def append(_place: Place, session: ServerSession, _event: m.InputAudioBufferAppend) -> None:
-        session.take_audio()
+        session.hearing.take_audio()
 
     @staticmethod
     def refuse_append(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> None:
@@ -120,7 +135,7 @@ class InputAudioBufferRules:
 
     @staticmethod
     def commit(_place: Place, session: ServerSession, _event: m.InputAudioBufferCommit) -> None:
-        session.commit(None)
+        session.hearing.commit(None)
 
     @staticmethod
     def refuse_commit(_place: Place, session: ServerSession, event: m.InputAudioBufferCommit) -> None:
@@ -131,11 +146,23 @@ class InputAudioBufferRules:
 
     @staticmethod
     def clear(place: Place, session: ServerSession, _event: m.InputAudioBufferClear) -> None:
-        session.clear(was_speaking=place.state == "speech")
+        session.hearing.clear(was_speaking=place.state == "speech")
+
+    @staticmethod
+    def silence_is_due(_place: Place, session: ServerSession, _event: object) -> bool:
+        return session.hearing.silence_is_due
+
+    @staticmethod
+    def commit_silence(_place: Place, session: ServerSession, _event: object) -> None:
+        session.hearing.commit_silence()
+
+    @staticmethod
+    def wait_for_silence(_place: Place, session: ServerSession, _event: object) -> None:
+        session.hearing.await_voice(0)
 
     @staticmethod
     def renewed(_place: Place, session: ServerSession, _event: object) -> None:
-        session.begin_listening()
+        session.hearing.begin()
 
 
 class ResponseRules:
@@ -178,8 +205,7 @@ class ResponseRules:
 
     @staticmethod
     def finish(record: ResponseRecord, session: ServerSession, event: m.ResponseDone) -> None:
-        session.say(event)
-        session.responder.close(record)
+        session.responder.finish(record, event)
 
     @staticmethod
     def lost(record: ResponseRecord, session: ServerSession, _event: object) -> None:
@@ -210,10 +236,11 @@ class ConversationItemRules:
 
     @staticmethod
     def truncated(item: Node, session: ServerSession, event: m.ConversationItemTruncated) -> None:
-        format, samples = session.output_format, session.spoken[item.id]
-        received_ms = format.ms(samples)
-        session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, received_ms)
-        session.spoken[item.id] = min(samples, format.samples_for_ms(event.audio_end_ms))
+        spoken = session.spoken[item.id]
+        session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, spoken.ms)
+        left = min(spoken.samples, spoken.format.samples_for_ms(event.audio_end_ms))
+        session.spoken[item.id] = structs.replace(spoken, samples=left)
+        session.recordings.cut(item.id, event.content_index, left)
         session.say(event)
         session.trim()
 
@@ -221,6 +248,7 @@ class ConversationItemRules:
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
         session.conversation.delete(item.id)
         session.spoken.pop(item.id, None)
+        session.recordings.forget(item.id)
         session.say(event)
 
     @staticmethod
@@ -249,6 +277,8 @@ class ContentPartRules:
 
 class TranscriptionRules:
     """Effects of the transcription table, server side."""
+
+    segment = staticmethod(say)
 
     @staticmethod
     def append(_it: object, session: ServerSession, event: m.ConversationItemInputAudioTranscriptionDelta) -> None:
@@ -303,47 +333,76 @@ def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> N
     item = event.item
     session.refused = _problem_with_item(session, item)
     if session.refused is None:
+        audio = audio_of(item) if session.config.retain_input_audio else {}
         item = session.completed(item)
         placement = session.conversation.insert(item, event.previous_item_id)
         if placement is None:
             session.refused = Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id})
         else:
+            for index, part in audio.items():
+                session.recordings.add(placement.node.id, index, session.input_audio.format, part)
             session.add(placement.node, item)
             return
     session.refuse(event)
 
 
-def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
+def audio_of(item: m.Item) -> dict[int, bytes]:
+    """The audio that a client gave an item, by content index."""
+    parts = item.content if isinstance(item, m.MessageItem) else ()
+    return {
+        index: audio
+        for index, part in enumerate(parts)
+        if isinstance(part, m.InputAudio) and part.audio and (audio := decode_base64(part.audio))
+    }
+
+
+def _problem_with_item(
+    session: ServerSession, item: m.Item, path: str = "item", calls: Container[str] = ()
+) -> Refusal | None:
+    """Why ``item``, at ``path`` of its event, is refused; ``calls`` are more that it may answer than the session's."""
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
         if not isinstance(value, str) or not value:
             continue
-        refused = problem_with_id(value, f"item.{name}")
+        refused = problem_with_id(value, f"{path}.{name}")
         if refused is not None:
             return refused
     if isinstance(item, m.UnknownItem | m.ItemReference):
-        return Refusal(
-            "invalid_value",
-            {
-                "value": item.type,
-                "supported": "'message', 'function_call', 'function_call_output'",
-                "param": "item.type",
-            },
-        )
-    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls:
-        return Refusal("invalid_tool_call_id", {"call_id": item.call_id})
+        supported = "'message', 'function_call', 'function_call_output'"
+        return Refusal("invalid_value", {"value": item.type, "supported": supported, "param": f"{path}.type"})
+    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
+        return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
     if isinstance(item, m.MessageItem):
         allowed = _CONTENT_OF_ROLE.get(item.role)
         if allowed is None:
             supported = "'system', 'user', 'assistant'"
-            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": "item.role"})
+            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
+            where = f"{path}.content[{index}]"
             if part.type not in allowed:
                 supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal(
-                    "invalid_value",
-                    {"value": part.type, "supported": supported, "param": f"item.content[{index}].type"},
-                )
+                return Refusal("invalid_value", {"value": part.type, "supported": supported, "param": f"{where}.type"})
+            if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
+                return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
+    return None
+
+
+def _problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal | None:
+    """Why the ``input`` of a response is refused: it may refer to members, and answer calls of its own."""
+    calls: set[str] = set()
+    for index, item in enumerate(items):
+        path = f"response.input[{index}]"
+        if isinstance(item, m.ItemReference):
+            if not isinstance(item.id, str):
+                return Refusal("missing_required_parameter", {"param": f"{path}.id"})
+            if session.conversation.get(item.id) is None:
+                return Refusal("item_reference_unknown", {"item_id": item.id, "param": f"{path}.id"})
+            continue
+        refused = _problem_with_item(session, item, path, calls)
+        if refused is not None:
+            return refused
+        if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
+            calls.add(item.call_id)
     return None
 
 
@@ -375,26 +434,46 @@ def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) 
         session.refused = Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id})
         session.refuse(event)
     else:
-        session.step(
-            CONVERSATION_ITEM, node, "conversation.item.retrieved", m.ConversationItemRetrieved(item=node.item)
-        )
+        shown = m.ConversationItemRetrieved(item=_as_known(session, node))
+        session.step(CONVERSATION_ITEM, node, "conversation.item.retrieved", shown)
+
+
+def _as_known(session: ServerSession, node: Node) -> m.Item:
+    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
+    item = node.item
+    if not isinstance(item, m.MessageItem):
+        return item
+    content = list(item.content)
+    recordings = session.recordings.of(node.id)
+    for index, part in enumerate(content):
+        if not isinstance(part, m.InputAudio | m.OutputAudio):
+            continue
+        transcription = node.transcriptions.get(index)
+        if transcription is not None and transcription.state == "completed":
+            part = structs.replace(part, transcript=transcription.text)
+        if index in node.cuts:
+            part = structs.replace(part, transcript=UNSET)
+        recording = recordings.get(index)
+        if recording is not None:
+            part = structs.replace(part, audio=recording.base64, format=recording.wire_format)
+        content[index] = part
+    return structs.replace(item, content=content)
 
 
 def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) -> None:
     """`conversation.item.truncate` (R-C5)"""
     node = session.conversation.get(event.item_id)
-    samples = session.spoken.get(event.item_id)
+    spoken = session.spoken.get(event.item_id)
     if node is None:
         session.refused = Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id})
     elif event.content_index < 0 or event.audio_end_ms < 0:
         param = "content_index" if event.content_index < 0 else "audio_end_ms"
         fields = {"param": param, "minimum": 0, "value": getattr(event, param)}
         session.refused = Refusal("integer_below_min_value", fields)
-    elif samples is None or event.content_index != 0:
+    elif spoken is None or event.content_index != 0:
         session.refused = Refusal("unsupported_content_type")
-    elif event.audio_end_ms > session.output_format.ms(samples):
-        actual = session.output_format.ms(samples)
-        session.refused = Refusal("truncate_too_long", {"actual_ms": actual, "audio_end_ms": event.audio_end_ms})
+    elif event.audio_end_ms > spoken.ms:
+        session.refused = Refusal("truncate_too_long", {"actual_ms": spoken.ms, "audio_end_ms": event.audio_end_ms})
     else:
         session.step(
             CONVERSATION_ITEM,
@@ -412,6 +491,8 @@ def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     """`response.create`"""
     params = event.response or None
     session.refused = None if params is None else problem_with_params(params)
+    if session.refused is None and params is not None and params.input:
+        session.refused = _problem_with_input(session, params.input)
     if session.refused is not None:
         session.refuse(event)
     else:

@@ -236,7 +236,10 @@ class Session(_Common):
         raise self._not_mine("append_audio")
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
-        """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received)."""
+        """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received).
+
+        With ``playback="clock"`` nobody has to say it; a report that is ahead of the clock counts all the same.
+        """
         raise self._not_mine("audio_played")
 
     def audio_stopped(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:

@@ -30,8 +30,10 @@ from antiphon.engine.conversation import ConversationState
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
+from antiphon.engine.rate_limits import RateLimitState
+from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
-from antiphon.engine.responding import Output, OutputItemState
+from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST
@@ -96,6 +98,7 @@ class ClientState(Struct, frozen=True):
     arbiter: ArbiterState
     acknowledgements: AcknowledgementsState
     playback: PlaybackState
+    player_busy: int | None
     output_format: AudioFormat
     input_audio: InputAudioState
     responses: list[ResponseState]
@@ -113,7 +116,7 @@ class ClientState(Struct, frozen=True):
     has_spoken: bool
     detection: TurnDetection | None
     usage: Usage
-    rate_limits: list[RateLimit]
+    rate_limits: list[RateLimitState]
     gap: list[GapEntry]
 
 
@@ -131,7 +134,9 @@ class ServerState(Struct, frozen=True):
     finished_responses: list[str]
     params: dict[str, dict[str, Any]]
     outputs: list[OutputItemState]
-    spoken: dict[str, int]
+    spoken: dict[str, Spoken]
+    recordings: list[RecordingState]
+    rate_limits: list[RateLimit]
     has_spoken: bool
     speech_item_id: str | None
     speech_cleared: bool
@@ -224,7 +229,7 @@ def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
 
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
     """A snapshot of a client."""
-    configuration = session.configuration
+    configuration, clock = session.configuration, session.listener.clock
     state = ClientState(
         place=session.place.state,
         detector=session.detector.state,
@@ -232,7 +237,8 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         conversation=session.conversation.dump(),
         arbiter=session.arbiter.dump(now),
         acknowledgements=session.acknowledgements.dump(),
-        playback=session.playback.dump(),
+        playback=session.playback.dump(now),
+        player_busy=None if clock is None or clock.busy_until is None else clock.busy_until - now,
         output_format=session.listener.format,
         input_audio=session.input_audio.dump(),
         responses=[record.dump() for record in session.responses.values()],
@@ -253,7 +259,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         has_spoken=session.has_spoken,
         detection=session.detection,
         usage=session.usage,
-        rate_limits=list(session.rate_limits),
+        rate_limits=session.account.dump(now),
         gap=[
             GapEntry(None, False, entry)
             if isinstance(entry, bytes)
@@ -278,8 +284,11 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.arbiter.load(state.arbiter, now)
     session.acknowledgements.load(state.acknowledgements)
     session.playback = PlaybackLedger.load(
-        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries
+        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries, now=now
     )
+    clock = session.listener.clock
+    if clock is not None and state.player_busy is not None:
+        clock.busy_until = now + state.player_busy
     session.listener.format = state.output_format
     session.input_audio = InputAudioLedger.load(state.input_audio)
     for each in state.responses:
@@ -300,7 +309,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.has_spoken = state.has_spoken
     session.detection = state.detection
     session.usage = state.usage
-    session.rate_limits = tuple(state.rate_limits)
+    session.account.load(state.rate_limits, now)
     for entry in state.gap:
         session.adopt_gap(entry.audio if entry.event is None else (_command(entry.event), entry.forced))
 
@@ -338,6 +347,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
                 output.call_id,
                 output.text,
                 output.samples,
+                output.format,
                 output.record.id,
                 None if output.stream is None else output.stream.content_index,
             )
@@ -345,6 +355,8 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
             for output in items.values()
         ],
         spoken=dict(session.spoken),
+        recordings=session.recordings.dump(),
+        rate_limits=list(session.rate_limits),
         has_spoken=session.has_spoken,
         speech_item_id=session.speech_item_id,
         speech_cleared=session.speech_cleared,
@@ -378,7 +390,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     params.update({key: _params(each) for key, each in state.params.items()})
     for item in state.outputs:
         record = session.responses[item.response_id]
-        output = Output(item.id, item.index, item.kind, record)
+        output = Output(item.id, item.index, item.kind, record, item.format)
         output.state = item.state
         output.name = item.name
         output.call_id = item.call_id
@@ -388,6 +400,8 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
             output.stream = record.streams[item.id, item.content_index]
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
+    session.recordings.load(state.recordings)
+    session.rate_limits = tuple(state.rate_limits)
     session.has_spoken = state.has_spoken
     session.speech_item_id = state.speech_item_id
     session.speech_cleared = state.speech_cleared

@@ -27,6 +27,8 @@ class Timer(StrEnum):
     CLOSE = "close"
     REQUEST = "request"
     FLUSH = "flush"
+    EXPIRY = "expiry"
+    IDLE = "idle"
 
 
 class Timers:

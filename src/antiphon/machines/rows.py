@@ -83,7 +83,8 @@ class ErrorSpec(NamedTuple):
     """One error a server may send. `message` and `param` are `str.format` templates. `code` and `param` may be null.
 
     `fatal`: the session is of no use afterwards. `race`: two peers that both keep the rules can provoke it by crossing.
-    `since`: the stage of the server role that sends it."""
+    `close`: the code with which the server closes the socket after a fatal one. `by`: who finds it out; the engine
+    answers by itself, an application sends it, a brain puts it into the end of a response or of a transcription."""
 
     code: str | None
     type: str
@@ -91,8 +92,9 @@ class ErrorSpec(NamedTuple):
     param: str | None
     fatal: bool
     race: bool
+    close: int | None
     rule: str
-    since: Literal["foundation", "whole protocol"]
+    by: Literal["engine", "application", "brain"]
 
 
 class LimitSpec(NamedTuple):

@@ -1,6 +1,7 @@
 """The conversation: the ordered items, what each of them says, and what of it was heard."""
 
 from .conversation import ROOT, Conversation, Misplaced, Placement
+from .items import item_status
 from .nodes import Node, Record, Status, Taken
 from .order import ItemsView
 from .state import ConversationState
@@ -22,4 +23,5 @@ __all__ = [
     "Taken",
     "Transcription",
     "heard_prefix",
+    "item_status",
 ]

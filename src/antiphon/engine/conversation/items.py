@@ -1,4 +1,4 @@
-"""Questions about items of any type, known or not: their id, their texts, their size, the same without its audio."""
+"""Questions about items of any type, known or not: id, status, texts, size, and the same without its audio."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ _WITH_AUDIO = (InputAudio, OutputAudio, AudioPart)
 def item_id(item: Item) -> str:
     """The id of ``item``, or "" if it has none."""
     return item.id if isinstance(item.id, str) else ""
+
+
+def item_status(item: Item) -> str | None:
+    """The status that ``item`` itself names, of an item of unknown type too."""
+    value: object = item.data.get("status") if isinstance(item, UnknownItem) else item.status
+    return value if isinstance(value, str) else None
 
 
 def item_texts(item: Item) -> dict[int, str]:

@@ -7,9 +7,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from antiphon.messages import Item, UnknownItem
+from antiphon.messages import Item
 
-from .items import item_id, item_texts, size_of, without_audio
+from .items import item_id, item_status, item_texts, size_of, without_audio
 from .links import Link
 from .text import STREAM_CHARGE, Cut, PartText, Transcription, heard_prefix, utf8_size
 
@@ -275,5 +275,4 @@ class Node(Record):
 
 
 def _status(item: Item) -> Status | None:
-    value: object = item.data.get("status") if isinstance(item, UnknownItem) else item.status
-    return _STATUSES.get(value) if isinstance(value, str) else None
+    return _STATUSES.get(item_status(item) or "")
