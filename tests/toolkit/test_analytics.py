@@ -106,8 +106,8 @@ def test_tokens_are_added_up() -> None:
         input_token_details=m.InputTokenDetails(text_tokens=4, audio_tokens=6, cached_tokens=3),
         output_token_details=m.OutputTokenDetails(text_tokens=1, audio_tokens=4),
     )
-    tokens = analysed((0, "server", done(usage=usage)), (1, "server", done(usage=usage))).tokens
-    assert (tokens.input, tokens.output, tokens.input_cached, tokens.output_audio) == (20, 10, 6, 8)
+    used = analysed((0, "server", done(usage=usage)), (1, "server", done(usage=usage))).usage
+    assert (used.input_tokens, used.output_tokens, used.cached_tokens, used.output.audio) == (20, 10, 6, 8)
 
 
 def test_errors_are_counted_by_class_and_code() -> None:
@@ -205,4 +205,5 @@ def test_it_is_written_as_json_and_as_rows() -> None:
     rows = {(measure, name): number for measure, name, number in analytics.rows()}
     assert rows["responses", "completed"] == 1
     assert rows["time_to_first_audio.p50", ""] == pytest.approx(20)
+    assert rows["usage.unknown", ""] == 1
     assert ("turn_latency.p50", "") not in rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon.toolkit.analytics import Analysis, Analytics, TokenCounts
+from antiphon.toolkit.analytics import Analysis, Analytics
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
@@ -46,7 +46,6 @@ __all__ = [
     "StreamUpdate",
     "Streams",
     "Summary",
-    "TokenCounts",
     "aliases_of",
     "canonical",
     "categories_of",

@@ -26,11 +26,12 @@ from msgspec import UNSET, Struct
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, AudioFormat
 from antiphon.engine.timers import MS, Instant
+from antiphon.engine.usage import Usage
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import RealtimeError
 from antiphon.toolkit.event_types import canonical
 
-__all__ = ["Analysis", "Analytics", "Direction", "TokenCounts"]
+__all__ = ["Analysis", "Analytics", "Direction"]
 
 Direction: TypeAlias = Literal["client", "server"]
 """Who said it."""
@@ -40,18 +41,6 @@ _OPEN: Final = 256
 
 _NAMES: Final = 1024
 """Different types, codes and tools that are counted by name; beyond, under ``(other)``."""
-
-
-class TokenCounts(Struct, frozen=True):
-    """Tokens of all responses, as the server reported them."""
-
-    input: int = 0
-    input_text: int = 0
-    input_audio: int = 0
-    input_cached: int = 0
-    output: int = 0
-    output_text: int = 0
-    output_audio: int = 0
 
 
 class Analysis(Struct, frozen=True, kw_only=True):
@@ -76,7 +65,7 @@ class Analysis(Struct, frozen=True, kw_only=True):
     tool_duration: Summary
     audio_sent_ms: int
     audio_received_ms: int
-    tokens: TokenCounts
+    usage: Usage
     errors: dict[str, int]
 
 
@@ -122,7 +111,7 @@ class Analytics:
         self._tools: Counter[str] = Counter()
         self._tool_duration = Distribution()
         self._audio_ms = {"client": 0.0, "server": 0.0}
-        self._tokens: Counter[str] = Counter()
+        self._usage = Usage()
         self._errors: Counter[str] = Counter()
         self._open: dict[str, _Answer] = {}
         self._calls: dict[str, Instant | None] = {}
@@ -155,7 +144,6 @@ class Analytics:
             (self._cancelled_by, other._cancelled_by),
             (self._tools, other._tools),
             (self._errors, other._errors),
-            (self._tokens, other._tokens),
         ):
             for name, number in theirs.items():
                 _count(mine, name, number)
@@ -170,6 +158,7 @@ class Analytics:
             (self._tool_duration, other._tool_duration),
         ):
             one.merge(two)
+        self._usage += other._usage
         self._turns += other._turns
         self._interruptions += other._interruptions
         for side in self._audio_ms:
@@ -198,7 +187,7 @@ class Analytics:
             tool_duration=self._tool_duration.summary(),
             audio_sent_ms=int(self._audio_ms["client"]),
             audio_received_ms=int(self._audio_ms["server"]),
-            tokens=TokenCounts(**self._tokens),
+            usage=self._usage,
             errors=dict(self._errors.most_common()),
         )
 
@@ -209,16 +198,7 @@ class Analytics:
     def rows(self) -> Iterator[tuple[str, str, float]]:
         """`analysis` as a table for CSV and the like: (measure, of what, number), without what is not known."""
         for measure, value in msgspec.structs.asdict(self.analysis()).items():
-            if isinstance(value, Summary | TokenCounts):
-                yield from _numbers(measure, "", value)
-            elif isinstance(value, dict):
-                for name, entry in value.items():
-                    if isinstance(entry, Summary):
-                        yield from _numbers(measure, name, entry)
-                    else:
-                        yield measure, name, entry
-            elif value is not None:
-                yield measure, "", value
+            yield from _rows(measure, "", value)
 
     # -- the clock -----------------------------------------------------------------------------------------------------
 
@@ -333,30 +313,20 @@ class Analytics:
         answer = self._open.pop(response.id, None)
         if answer is not None and answer.created is not None and at is not None:
             self._duration.add((at - answer.created) / MS)
-        self._count_tokens(response.usage or None)
+        told = Usage.of(response.usage)
+        self._usage += Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
         error = RealtimeError.from_response(response)
         if error is not None:
             _count(self._errors, _label(error))
-
-    def _count_tokens(self, usage: m.ResponseUsage | None) -> None:
-        if usage is None:
-            return
-        tokens = self._tokens
-        tokens["input"] += usage.input_tokens or 0
-        tokens["output"] += usage.output_tokens or 0
-        if heard := usage.input_token_details:
-            tokens["input_text"] += heard.text_tokens or 0
-            tokens["input_audio"] += heard.audio_tokens or 0
-            tokens["input_cached"] += heard.cached_tokens or 0
-        if said := usage.output_token_details:
-            tokens["output_text"] += said.text_tokens or 0
-            tokens["output_audio"] += said.audio_tokens or 0
 
     def _truncated(self, event: m.ConversationItemTruncated, _at: Instant | None) -> None:
         self._truncations.add(event.audio_end_ms)
 
     def _failed(self, event: m.Error, _at: Instant | None) -> None:
         _count(self._errors, _label(RealtimeError.from_event(event)))
+
+    def _transcribed(self, event: m.ConversationItemInputAudioTranscriptionCompleted, _at: Instant | None) -> None:
+        self._usage = self._usage.transcribed(event.usage)
 
     def _not_transcribed(self, event: m.ConversationItemInputAudioTranscriptionFailed, _at: Instant | None) -> None:
         _count(self._errors, f"transcription: {event.error.code or '(no code)'}")
@@ -372,10 +342,15 @@ def _count(counter: Counter[str], name: str, number: int = 1) -> None:
     counter[name] += number
 
 
-def _numbers(measure: str, name: str, value: Summary | TokenCounts) -> Iterator[tuple[str, str, float]]:
-    for field, number in msgspec.structs.asdict(value).items():
-        if number is not None:
-            yield f"{measure}.{field}", name, number
+def _rows(measure: str, name: str, value: object) -> Iterator[tuple[str, str, float]]:
+    if isinstance(value, Struct):
+        for field, entry in msgspec.structs.asdict(value).items():
+            yield from _rows(f"{measure}.{field}", name, entry)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _rows(measure, key, entry)
+    elif isinstance(value, int | float):
+        yield measure, name, value
 
 
 _OBSERVERS: Final[dict[tuple[str, str], Any]] = {
@@ -396,5 +371,6 @@ _OBSERVERS: Final[dict[tuple[str, str], Any]] = {
     ("server", "response.done"): Analytics._done,
     ("server", "conversation.item.truncated"): Analytics._truncated,
     ("server", "error"): Analytics._failed,
+    ("server", "conversation.item.input_audio_transcription.completed"): Analytics._transcribed,
     ("server", "conversation.item.input_audio_transcription.failed"): Analytics._not_transcribed,
 }
