@@ -7,10 +7,11 @@ from msgspec import structs
 from antiphon import Actions, ClientSession, Finished, RequestSettled
 from antiphon import messages as m
 from antiphon.engine import incoming
-from antiphon.engine.arbiter import REQUEST, Arbiter, Request
+from antiphon.engine.arbiter import REQUEST, Arbiter
 from antiphon.engine.blame import Blame
 from antiphon.engine.incoming import RESPONSE
 from antiphon.engine.playback import Entry, PlaybackLedger
+from antiphon.engine.request import Request
 from traps.wrong import both, client_handles, effect, never, nothing, replaced, server_handles, trap, without
 from unit import server_helpers
 from unit.engine_helpers import Talk, call, delivered, heard, outcomes, rules, sent_types, stops
@@ -195,6 +196,11 @@ def test_trap_11_a_done_without_a_created_and_one_without_output_are_taken() -> 
         assert delivered(actions) == ["response.done"]
         assert "r1" in talk.client.responses and not talk.client.responses["r1"].is_open
         assert sent_types(talk.outputs("c1")) == ["conversation.item.create"]  # its call may be answered
+
+        talk = Talk()
+        talk.ask("a")
+        actions = talk.done("r1", metadata={"antiphon_request": "a"})
+        assert outcomes(actions) == {"a": Finished("r1", "completed")}
 
         talk = Talk()
         talk.ask("a")

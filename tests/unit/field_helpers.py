@@ -18,7 +18,7 @@ Json: TypeAlias = Any
 Key: TypeAlias = str | int
 
 LONG = 70_000
-MANY = 2_000
+MANY = 500
 
 
 class Spoiled(NamedTuple):
