@@ -19,7 +19,6 @@ from .shapes import (
     item_to_ga,
     params_to_beta,
     params_to_ga,
-    part_to_ga,
     response_to_beta,
     response_to_ga,
     session_to_beta,
@@ -48,8 +47,6 @@ _FIELDS_IN: Final[Mapping[str, tuple[str, Change]]] = {
     "response.cancelled": ("response", response_to_ga),
     "response.output_item.added": ("item", item_to_ga),
     "response.output_item.done": ("item", item_to_ga),
-    "response.content_part.added": ("part", part_to_ga),
-    "response.content_part.done": ("part", part_to_ga),
     # what clients say
     "session.update": ("session", session_to_ga),
     "transcription_session.update": ("session", _transcribing),

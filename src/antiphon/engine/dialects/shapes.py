@@ -200,7 +200,7 @@ def session_to_ga(session: object, kind: str | None = None) -> object:
     if not isinstance(session, dict):
         return session
     result = _nest(session, _SESSION_PLACES)
-    if not isinstance(result.get("type"), str):
+    if "type" not in result:
         transcribes = result.get("object") == "realtime.transcription_session"
         result["type"] = kind or ("transcription" if transcribes else "realtime")
     _rename(result, "modalities", "output_modalities", modalities_to_ga)
@@ -271,17 +271,7 @@ def _content_to_ga(part: object, role: object) -> object:
         kind = "output_audio" if role == "assistant" else "input_audio"
     else:
         return part
-    return part_to_ga({**part, "type": kind})
-
-
-def part_to_ga(part: object) -> object:
-    """A content part; a text that is null is not there yet."""
-    if isinstance(part, dict) and part.get("type") in _TEXTS and part.get("text", "") is None:
-        return {**part, "text": ""}
-    return part
-
-
-_TEXTS: Final = ("text", "output_text", "input_text")
+    return {**part, "type": kind}
 
 
 def item_to_beta(item: object) -> object:
