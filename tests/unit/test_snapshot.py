@@ -273,8 +273,18 @@ def _cleared() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired]
-HOSTS = [_host, _cleared]
+def _beta() -> Talk:
+    """A client of a server that speaks the beta dialect."""
+    return Talk(dialect="beta")
+
+
+def _beta_host() -> Host:
+    """A server that speaks it."""
+    return Host(dialect="beta")
+
+
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta]
+HOSTS = [_host, _cleared, _beta_host]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

@@ -22,12 +22,18 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     as_unknown,
+    convert_server_event,
     encode,
+    encode_json,
     encode_text,
     server_decoder,
+    to_builtins,
 )
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.conversation import Conversation, Misplaced
+from antiphon.engine.dialects import Dialect, is_flat, write_client
+from antiphon.engine.dialects.context import filled, is_habit
+from antiphon.engine.dialects.vendors import NO_PREDECESSOR
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.incoming import (
     CONVERSATION_ITEM,
@@ -48,6 +54,7 @@ from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamR
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.usage import Usage
+from antiphon.machines import Row
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -74,6 +81,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "deliveries",
         "detection",
         "detector",
+        "dialect",
         "fatal_code",
         "finished_responses",
         "gap",
@@ -106,7 +114,9 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # for the classes of HANDLERS
+        # What this answers is of the classes of HANDLERS, or odd.
+        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth, config.view)
+        self.dialect: Dialect = "beta" if config.dialect == "beta" else "ga"
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
         self.place = Place(SESSION.initial)
@@ -266,13 +276,20 @@ class ClientSession(Session, role=Role.CLIENT):
         elif decoded.event.type in m.TRANSLATION_EVENTS and not self.translates:
             self._take(m.UnknownEvent.of(decoded.data), raw)
         else:
-            self._take(decoded.event, raw)
+            if decoded.problems and (whole := filled(decoded.data, self)) is not None:
+                again = convert_server_event(whole, self.config.view)
+                if not isinstance(again, Rejected):
+                    decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
+            event = decoded.event
+            if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":
+                self.dialect = "beta" if is_flat(decoded.data.get("session")) else "ga"
+            self._take(event, raw)
             for problem in decoded.problems:
-                self.report("R-E5", decoded.event, problem.message, problem.path)
+                self.report("R-E5", event, problem.message, problem.path)
 
     def _malformed(self, event: m.Malformed) -> None:
         """The body is lost, the envelope may still end a response (R-R4)."""
-        if event.type != "response.done":
+        if event.type not in ("response.done", "response.cancelled"):
             return
         body = event.data.get("response")
         response_id = body.get("id") if isinstance(body, dict) else None
@@ -289,6 +306,8 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         if isinstance(event, m.ConversationItemDone) and event.item.id == overdue:
             return
+        if isinstance(event, m.ConversationItemAdded) and event.item.id == overdue and event.step_type == _CREATED:
+            return  # the same by its beta name (R-C9)
         self.overdue_item_id = None
         self.step(CONVERSATION_ITEM, find_item(self, overdue), "internal.other_event", event)
 
@@ -339,7 +358,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """Transmit a command that is no request, and expect its answer."""
         event = self.identify(event)
         self.acknowledgements.sent(event, cast(str, event.event_id))
-        self.transmit(encode(event))
+        self.transmit(self.written(event))
         if isinstance(event, m.InputAudioBufferAppend):
             padding = event.audio[-2:].count("=")
             self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
@@ -366,6 +385,17 @@ class ClientSession(Session, role=Role.CLIENT):
             self.step(RESPONSE, record, "response.cancel", event)
         elif not named:
             self.arbiter.cancelled(event)
+
+    def written(self, event: m.ClientEvent) -> bytes:
+        """A command as it goes out, in the dialect of the server."""
+        if self.dialect == "beta":
+            return encode_json(write_client(to_builtins(event)))
+        return encode(event)
+
+    def deviated(self, row: Row, event: object) -> None:
+        delivered = next((action for action in reversed(self.out) if type(action) is Deliver), None)
+        if delivered is None or not is_habit(row.rule, delivered.event, delivered.raw):
+            super().deviated(row, event)
 
     def transmit(self, text: bytes) -> None:
         """Put one message on the wire."""
@@ -543,7 +573,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """
         placement = self.conversation.add(
             item,
-            previous_item_id,
+            UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id,
             clone=not front,
             generated=response is not None,
             response_id=None if response is None else response.id,
@@ -733,4 +763,5 @@ class ClientSession(Session, role=Role.CLIENT):
         load_client(self, snapshot, now)
 
 
+_CREATED = m.ConversationItemCreated.step_type
 _COMMANDS = frozenset(m.CLIENT_EVENTS.values())

@@ -12,6 +12,7 @@ from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
 from antiphon.messages import RateLimit
+from antiphon.messages.beta import View
 
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
@@ -19,6 +20,7 @@ OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
 Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
+DialectChoice: TypeAlias = Literal["auto", "ga", "beta"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -131,6 +133,10 @@ class ArbiterPolicy(Struct, frozen=True, kw_only=True):
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a `Session` is told.
 
+    ``view``: whose names ``event.type`` shows, whichever of them came: ``ga``, or ``beta`` for programs that were
+    written for those.
+    ``dialect``: what the peer is spoken to in. ``auto`` is, for a client, what ``session.created`` shows (GA before
+    it), and for a server, what its client asked for in the handshake, else GA. What is *heard* may be any, always.
     ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so the engine plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.
@@ -151,6 +157,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
+    view: View = "ga"
+    dialect: DialectChoice = "auto"
     transport: Transport = "websocket"
     strict: bool = False
     decode_audio: bool = True
@@ -176,6 +184,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(f"dials must be at least 1, not {self.dials}")
         if self.unix_expiry_s < 1:
             raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
+        _check_choice("view", self.view, View)
+        _check_choice("dialect", self.dialect, DialectChoice)
         _check_choice("transport", self.transport, Transport)
         _check_choice("on_speech", self.on_speech, OnSpeech)
         _check_choice("playback", self.playback, Playback)

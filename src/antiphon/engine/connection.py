@@ -355,6 +355,7 @@ class Connection:
         elif isinstance(event, HandshakeAccepted):
             session.step(LINK, session.link, "internal.upgraded", None)
         elif isinstance(event, HandshakeRequest):
+            session.greeted(event.headers, event.subprotocols)
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):
             return self._end_handshake(now, b"", _refusal(event))

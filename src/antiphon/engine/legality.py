@@ -104,7 +104,7 @@ def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Ref
     item, refusals = event.item, Refusals()
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
-        if isinstance(value, str) and not _ID.match(value):
+        if isinstance(value, str) and not _ID.match(value) and not (name == "call_id" and session.knows_call(value)):
             refusals.append(
                 _refusal(
                     f"item.{name} must be 1 to 32 characters of A-Z a-z 0-9 _ -, not {len(value)} of {value[:40]!r}",

@@ -3,7 +3,7 @@
 One class for all adapters. It makes messages and hands them to the function it was bound to; whether that returns a
 value, a coroutine or nothing is the adapter's affair, and its type passes through. Payloads are our Structs or plain
 dicts as the API reference shows them. An argument that is left out stays absent on the wire, and None is null: the
-protocol tells the two apart.
+protocol tells the two apart. A dict may be in the beta's notation: it is put into GA's shape, as what is received is.
 
 A dict is checked on its way in. What no class describes would be lost when the message is written, and a value that
 does not fit would be repaired, so both are refused, by name. To say such a thing all the same, send an
@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from antiphon import messages as m
 from antiphon.engine.audio import encode_base64
 from antiphon.engine.codec import Rejected, Repaired, convert_client_event, to_builtins
+from antiphon.engine.dialects import read_client
 from antiphon.engine.errors import LocalProtocolError
 
 __all__ = ["Resources"]
@@ -48,8 +49,7 @@ class SessionResource(Generic[R]):
         """
         if not isinstance(session, Mapping):
             return self._send(m.SessionUpdate(session=session, event_id=event_id))
-        # The beta's sessions have no type; the classes need one to choose by.
-        return self._send(_convert(m.SessionUpdate, event_id, session={"type": "realtime", **session}))
+        return self._send(_convert(m.SessionUpdate, event_id, session=dict(session)))
 
 
 class ItemResource(Generic[R]):
@@ -199,7 +199,8 @@ class Resources(Generic[R, Q]):
 def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
     """An event of ``cls`` from plain JSON values; `LocalProtocolError` for what would be repaired or lost."""
     given = {name: value for name, value in (*fields.items(), ("event_id", event_id)) if value is not UNSET}
-    event = convert_client_event({"type": cls.type, **given})
+    _, given = read_client({"type": cls.type, **given})
+    event = convert_client_event(given)
     if isinstance(event, Rejected | Repaired):
         problem = event.problems[0] if isinstance(event, Repaired) else m.Problem("$", event.detail)
         raise LocalProtocolError(f"{cls.type}: {problem.path}: {problem.message}", rule="R-E5", param=problem.path[2:])

@@ -103,7 +103,7 @@ class Output:
             content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
         return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
 
-    def part(self, *, empty: bool = False) -> m.Content:
+    def part(self, *, empty: bool = False) -> m.Part:
         """Its content part."""
         text = "" if empty else self.text
         return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)

@@ -7,8 +7,8 @@ are the door in both directions, the session's configuration, the input audio bu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, cast
 
 from msgspec import UNSET, structs
 
@@ -16,6 +16,7 @@ from antiphon import messages as m
 from antiphon.engine.actions import (
     Actions,
     Deliver,
+    Headers,
     TransmitMessage,
 )
 from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger
@@ -24,6 +25,7 @@ from antiphon.engine.codec import (
     Repaired,
     client_decoder,
     encode,
+    encode_json,
     encode_text,
     item_from_builtins,
     session_from_builtins,
@@ -35,8 +37,10 @@ from antiphon.engine.content import (
     TranscriptionResult,
 )
 from antiphon.engine.conversation import Conversation, Node
+from antiphon.engine.dialects import Dialect, asked_for, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
+from antiphon.engine.keys import in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
@@ -89,6 +93,7 @@ class ServerSession(Session, role=Role.SERVER):
         "conversation",
         "conversation_id",
         "detector",
+        "dialect",
         "finished_responses",
         "has_spoken",
         "heard",
@@ -121,14 +126,14 @@ class ServerSession(Session, role=Role.SERVER):
             raise TypeError("a server makes ids that others must not guess: it needs entropy")
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode = client_decoder(limits.json_depth)
+        self.speak("beta" if config.dialect == "beta" else "ga")
         self._configuration: m.AnySession | None = None
         self._unix_ns: int | None = None
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = initial(config.session)
+        self.settings: Json = initial(None if config.session is None else _given(config.session))
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -234,10 +239,11 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif event.type not in _SUPPORTED:
+        elif type(event) not in HANDLERS:
             self.refused = _unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
-            self.refused = unknown_parameter(raw, event)
+            unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
+            self.refused = unknown(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
@@ -263,7 +269,7 @@ class ServerSession(Session, role=Role.SERVER):
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif event.type not in _SUPPORTED:
+        elif isinstance(event, m.UnknownEvent) or event.type in m.TRANSLATION_EVENTS:
             self.refused = _unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
@@ -298,14 +304,27 @@ class ServerSession(Session, role=Role.SERVER):
         """Put an event on the wire, with an id of its own."""
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
             event = structs.replace(event, event_id=self.next_id("event"))
-        self.act(TransmitMessage(encode(event)))
+        if self.dialect == "ga":
+            self.act(TransmitMessage(encode(event)))
+        elif (told := write_server(to_builtins(event))) is not None:
+            self.act(TransmitMessage(encode_json(told)))
 
     def refuse(self, event: object) -> None:
         """Answer ``event`` with the error that `refused` says."""
         assert self.refused is not None  # set by whoever refuses
         event_id = getattr(event, "event_id", None)
-        self.say(m.Error(error=self.refused.detail(event_id if isinstance(event_id, str) else None)))
+        refused = in_beta(self.refused) if self.dialect == "beta" else self.refused
+        self.say(m.Error(error=refused.detail(event_id if isinstance(event_id, str) else None)))
         self.refused = None
+
+    def speak(self, dialect: Dialect) -> None:
+        """Speak and understand ``dialect`` from here on."""
+        self.dialect: Dialect = dialect
+        self._decode = client_decoder(self.config.limits.json_depth, dialect, self.config.view)
+
+    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
+        if self.config.dialect == "auto":
+            self.speak(asked_for(headers, subprotocols))
 
     def _ready(self, now: Instant) -> None:
         self.command_at(now)
@@ -477,6 +496,11 @@ class ServerSession(Session, role=Role.SERVER):
         from antiphon.engine.snapshot import load_server
 
         load_server(self, snapshot, now)
+
+
+def _given(session: Mapping[str, object]) -> Json:
+    """A configured session in GA's shape, whichever it was written in."""
+    return cast(Json, session_to_ga(dict(session)))
 
 
 def _unsupported(event_type: str) -> Refusal:

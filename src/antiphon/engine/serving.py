@@ -22,6 +22,7 @@ from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamR
 from antiphon.engine.refusals import Refusal, error_event
 from antiphon.engine.settings import problem_with_params, problem_with_update
 from antiphon.machines import build
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
@@ -310,7 +311,7 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="server")
 
 def on_session_update(session: ServerSession, event: m.SessionUpdate) -> None:
     """`session.update`"""
-    session.step(SESSION, session.place, event.type, event)
+    session.step(SESSION, session.place, event.step_type, event)
 
 
 def on_input_audio_buffer(
@@ -526,3 +527,8 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ResponseCancel: on_response_cancel,
 }
 """What each event of a client does to a server."""
+
+for _view in CLIENT_VIEWS.values():  # the same events by other names
+    for _seen in _view.values():
+        if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
+            HANDLERS[_seen] = HANDLERS[_known]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overload
 
 from antiphon.engine import inputs
-from antiphon.engine.actions import Action, Actions, Closed, Report
+from antiphon.engine.actions import Action, Actions, Closed, Headers, Report
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End, Link
@@ -372,6 +372,9 @@ class Session(_Common):
 
     def end_generation(self) -> None:
         """Another socket will follow: what belonged to the session of the old one is forgotten."""
+
+    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
+        """Server: what a client's handshake says of it, before it is answered."""
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -82,22 +82,10 @@ def initial(config: Mapping[str, Any] | None) -> Json:
     return merged(TRANSCRIPTION_DEFAULTS if config.get("type") == "transcription" else DEFAULTS, config)
 
 
-_BETA_KEYS = frozenset(
-    {
-        "modalities",
-        "input_audio_format",
-        "input_audio_transcription",
-        "input_audio_noise_reduction",
-        "turn_detection",
-        "output_audio_format",
-        "voice",
-        "speed",
-        "temperature",
-        "max_response_output_tokens",
-    }
-)
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 """What a session shows and no update names."""
+_ONLY_BETA = frozenset({"temperature"})
+"""What the classes have for the other dialect alone."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
 """Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
 _MODALITIES = (["text"], ["audio"])
@@ -141,15 +129,12 @@ def _detection(before: object, update: Json) -> Json:
 
 
 def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCreate) -> Refusal | None:
-    """Why ``event``, which was read from ``text``, is refused for a key that it does not have, None if it has them all.
-
-    The flat keys of the other dialect are fields of the classes, and unknown all the same.
-    """
+    """Why ``event``, which was read from ``text``, is refused for a key that it has not, None if it has them all."""
     if isinstance(event, m.SessionUpdate):
         session = parsed(text, "session")
         if session is None:
             return None
-        refused = unknown_key(type(event.session), session, "session", without=_BETA_KEYS | _SERVERS_KEYS)
+        refused = unknown_key(type(event.session), session, "session", without=_ONLY_BETA | _SERVERS_KEYS)
         if refused is None and isinstance(event.session, m.TranscriptionSession):
             audio = session.get("audio")
             if isinstance(audio, dict) and "output" in audio:
@@ -160,7 +145,7 @@ def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCrea
         return None
     # Items are read as those of `conversation.item.create` are: their class knows what it wants to know.
     response = {key: value for key, value in response.items() if key != "input"}
-    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_BETA_KEYS)
+    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_ONLY_BETA)
     if refused is None and isinstance(audio := response.get("audio"), dict) and "input" in audio:
         return Refusal("unknown_parameter", {"param": "response.audio.input"})
     return refused
