@@ -74,6 +74,7 @@ TINY: Final = Limits(
     early_transcripts=3,
     tombstones=3,
     retained_audio_bytes=4096,
+    item_audio_bytes=4096,
     playback_entries=3,
     report_kinds=4,
 )

@@ -424,7 +424,7 @@ def transcriptions(engine: Engine, number: int) -> None:
     if not len(session_of(engine).conversation):  # at first, and when the item has grown beyond the limits and went
         client_commits(engine, 0)
     item_id = next(iter(session_of(engine).conversation)).id
-    engine.transcribed(item_id, number, TranscriptDelta("la"), EPOCH)
+    engine.transcribed(item_id, 0, TranscriptDelta("la"), EPOCH)
 
 
 def speech(engine: Engine, number: int) -> None:

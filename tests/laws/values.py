@@ -22,6 +22,7 @@ from antiphon import (
     SessionConfig,
     inputs,
 )
+from antiphon import messages as m
 
 Side: TypeAlias = Literal["client", "server"]
 Engine: TypeAlias = Session | Connection
@@ -129,6 +130,8 @@ class Setup(Struct, frozen=True, kw_only=True):
                 timers=self.timers,
                 strict=self.strict,
                 retain_input_audio=self.retain,
+                retain_output_audio=self.retain,
+                rate_limits=(m.RateLimit(name="tokens", limit=7),) if self.retain else (),
                 session=self.session,
             )
         return SessionConfig(

@@ -452,6 +452,7 @@ _UPDATES: Final[tuple[m.RealtimeSession, ...]] = (
     _hearing(m.TurnDetection(type="server_vad", create_response=True, interrupt_response=True)),
     _hearing(m.TurnDetection(type="server_vad", create_response=False, interrupt_response=False)),
     _hearing(m.TurnDetection(type="semantic_vad")),
+    _hearing(m.TurnDetection(type="server_vad", idle_timeout_ms=5000)),
     m.RealtimeSession(output_modalities=["text"]),
     m.RealtimeSession(output_modalities=["audio"]),
     _speaking(m.AudioOutput(voice="verse")),

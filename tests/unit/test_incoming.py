@@ -149,6 +149,7 @@ def test_turn_detection_is_on_off_or_unsaid() -> None:
 
 
 def test_an_error_changes_nothing_but_the_command_that_it_answers() -> None:
+    """R-A2"""
     talk = Talk()
     talk.created("r1")
     before = talk.client.snapshot(0)

@@ -18,6 +18,8 @@ from unit.server_helpers import Host, delivered, refusal, sent
 
 Event = dict[str, Any]
 
+_CALL = {"type": "function_call", "name": "f", "call_id": "c1", "arguments": "{}"}
+
 
 class Case(NamedTuple):
     """``entry`` of the table is answered to ``event``, or to the event that ``event`` makes on a prepared host."""
@@ -62,6 +64,16 @@ def _cut(item_id: str, ms: Any, content_index: Any = 0) -> Event:
 def _another_voice(host: Host) -> Event:
     host.speaks(100)
     return _update(audio={"output": {"voice": "marin"}}, instructions="be loud")
+
+
+def _another_model(host: Host) -> Event:
+    host.update(model="m1")
+    return _update(model="m2")
+
+
+def _no_tracing(host: Host) -> Event:
+    host.update(tracing="auto")
+    return _update(tracing=None)
 
 
 def _while_active(host: Host) -> Event:
@@ -203,6 +215,55 @@ CASES = [
         "session.tools[0]",
         "Invalid type for 'session.tools[0]': expected an object, but got a string instead.",
         _update(tools=["weather"], instructions="be brief"),
+    ),
+    Case(
+        "integer_above_max_value",
+        "integer_above_max_value",
+        "session.max_output_tokens",
+        "Invalid 'session.max_output_tokens': integer above maximum value. Expected a value <= 4096, but got 5000",
+        _update(max_output_tokens=5000),
+    ),
+    Case(
+        "decimal_below_min_value",
+        "decimal_below_min_value",
+        "session.audio.output.speed",
+        "Invalid 'session.audio.output.speed': decimal below minimum value. Expected a value >= 0.25, but got 0.1",
+        _update(audio={"output": {"speed": 0.1}}),
+    ),
+    Case(
+        "decimal_above_max_value",
+        "decimal_above_max_value",
+        "session.audio.input.turn_detection.threshold",
+        "Invalid 'session.audio.input.turn_detection.threshold': decimal above maximum value. Expected a value <= 1",
+        _update(audio={"input": {"turn_detection": {"threshold": 2}}}),
+    ),
+    Case(
+        "cannot_update_model",
+        "cannot_update_model",
+        "session.model",
+        "Cannot update the model of a session.",
+        _another_model,
+    ),
+    Case(
+        "cannot_update_tracing",
+        "cannot_update_tracing",
+        "session.tracing",
+        "Cannot update the tracing configuration of a session once it is set.",
+        _no_tracing,
+    ),
+    Case(
+        "unknown_parameter",
+        "unknown_parameter",
+        "session.tools[0].strict",
+        "Unknown parameter: 'session.tools[0].strict'.",
+        _update(tools=[{"type": "function", "name": "f", "strict": True}]),
+    ),
+    Case(
+        "unknown_parameter",
+        "unknown_parameter",
+        "response.modalities",
+        "Unknown parameter: 'response.modalities'.",
+        _ask(modalities=["text"]),
     ),
     Case(
         "invalid_parameter",
@@ -403,7 +464,56 @@ CASES = [
         "Tool call ID 'call_nobody' not found in conversation.",
         _create(type="function_call_output", call_id="call_nobody", output="12"),
     ),
+    Case(
+        "invalid_tool_call_id",
+        "invalid_tool_call_id",
+        "response.input[1].call_id",
+        "Tool call ID 'c2' not found in conversation.",
+        _ask(input=[_CALL, {"type": "function_call_output", "call_id": "c2", "output": "12"}]),
+    ),
+    Case(
+        "item_reference_unknown",
+        "invalid_value",
+        "response.input[0].id",
+        "Item with id 'nobody' not found in conversation.",
+        _ask(conversation="none", input=[{"type": "item_reference", "id": "nobody"}]),
+    ),
+    Case(
+        "invalid_value",
+        "invalid_value",
+        "response.input[0].type",
+        "Invalid value: 'web_result'. ",
+        _ask(input=[{"type": "web_result", "id": "w"}]),
+    ),
+    Case(
+        "invalid_value",
+        "invalid_value",
+        "response.input[0].content[0].type",
+        "Invalid value: 'output_text'. ",
+        _ask(input=[{"type": "message", "role": "user", "content": [{"type": "output_text", "text": "x"}]}]),
+    ),
+    Case(
+        "missing_required_parameter",
+        "missing_required_parameter",
+        "response.input[0].id",
+        "Missing required parameter: 'response.input[0].id'.",
+        _ask(input=[{"type": "item_reference"}]),
+    ),
+    Case(
+        "invalid_audio",
+        "invalid_value",
+        "item.content[0].audio",
+        "Invalid 'item.content[0].audio': expected base64.",
+        _text("user", "input_audio", audio="?"),
+    ),
     # -- responses
+    Case(
+        "object_above_max_properties",
+        "object_above_max_properties",
+        "response.metadata",
+        "Invalid 'response.metadata': too many properties. Expected an object with at most 16 properties",
+        _ask(metadata={str(number): "" for number in range(17)}),
+    ),
     Case(
         "conversation_already_has_active_response",
         "conversation_already_has_active_response",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 from msgspec import UNSET
 
 from antiphon import messages as m
-from antiphon.engine.codec import session_from_builtins, to_builtins
+from antiphon.engine.codec import Repaired, client_decoder, session_from_builtins, to_builtins
 from antiphon.engine.refusals import Refusal
 from antiphon.engine.settings import (
     DEFAULTS,
     Json,
+    initial,
     merged,
     modalities_of,
     problem_with_params,
@@ -22,6 +24,8 @@ from antiphon.engine.settings import (
 )
 
 REALTIME = m.RealtimeSession()
+FUNCTION = {"type": "function", "name": "f"}
+MCP = {"type": "mcp", "server_label": "s"}
 
 
 def _problem(*, has_spoken: bool = False, settings: Json = DEFAULTS, **update: Any) -> Refusal | None:
@@ -139,28 +143,196 @@ def test_a_session_may_have_no_voice_to_compare_with(settings: Json) -> None:
     assert _problem(settings=settings, audio=marin, has_spoken=True) == Refusal("cannot_update_voice")
 
 
+def _unknown(session: Json, *, type: str = "realtime") -> Refusal | None:
+    text = json.dumps({"type": "session.update", "session": {"type": type, **session}})
+    event = client_decoder(64)(text)
+    if isinstance(event, Repaired):
+        event = event.event  # a tool of an unknown type
+    assert isinstance(event, m.SessionUpdate)
+    return unknown_parameter(text, event)
+
+
 @pytest.mark.parametrize(
     "key", ["voice", "modalities", "turn_detection", "id", "expires_at", "client_secret", "nonsense"]
 )
 def test_a_key_that_no_update_has_is_named(key: str) -> None:
-    text = f'{{"type": "session.update", "session": {{"type": "realtime", "instructions": "", "{key}": null}}}}'
-    assert unknown_parameter(text, REALTIME) == Refusal("unknown_parameter", {"param": f"session.{key}"})
+    assert _unknown({"instructions": "", key: None}) == Refusal("unknown_parameter", {"param": f"session.{key}"})
+
+
+@pytest.mark.parametrize(
+    ("session", "param"),
+    [
+        ({"audio": {"inputs": {}}}, "audio.inputs"),
+        ({"audio": {"input": {"voice": "marin"}}}, "audio.input.voice"),
+        ({"audio": {"input": {"turn_detection": {"treshold": 0.5}}}}, "audio.input.turn_detection.treshold"),
+        ({"audio": {"output": {"format": {"type": "audio/pcm", "channels": 1}}}}, "audio.output.format.channels"),
+        ({"audio": {"output": {"voice": {"id": "v", "gender": "f"}}}}, "audio.output.voice.gender"),
+        ({"tools": [FUNCTION, {**FUNCTION, "meta": {}}]}, "tools[1].meta"),
+        ({"tools": [{**MCP, "allowed_tools": {"names": []}}]}, "tools[0].allowed_tools.names"),
+        ({"tools": [{**MCP, "parameters": {}}]}, "tools[0].parameters"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice.function"),
+        ({"truncation": {"type": "retention_ratio", "ratio": 1}}, "truncation.ratio"),
+        ({"truncation": {"type": "retention_ratio", "token_limits": {"pre": 1}}}, "truncation.token_limits.pre"),
+        ({"tracing": {"workflow": "w"}}, "tracing.workflow"),
+        ({"audio": {"input": {"x" * 999: 1}}}, "audio.input." + "x" * 64),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_whole_path(session: Json, param: str) -> None:
+    assert _unknown(session) == Refusal("unknown_parameter", {"param": f"session.{param}"})
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"tools": [{"type": "function", "name": "f", "parameters": {"type": "object", "anything": {"goes": 1}}}]},
+        {"tools": [{"type": "mcp", "server_label": "s", "headers": {"X-Any": "y"}, "allowed_tools": ["a"]}]},
+        {"tools": [{"type": "web_search", "depth": 3}]},
+        {"prompt": {"id": "p", "variables": {"city": "Paris"}}},
+        {"tracing": {"workflow_name": "w", "metadata": {"any": {"thing": 1}}}},
+        {"truncation": {"type": "retention_ratio", "retention_ratio": 0.8, "token_limits": {"post_instructions": 9}}},
+        {"audio": None, "tools": None, "truncation": "auto"},
+    ],
+)
+def test_what_the_client_may_fill_in_freely_is_not_looked_into(session: Json) -> None:
+    assert _unknown(session) is None
 
 
 def test_the_keys_of_a_session_are_those_of_its_kind() -> None:
-    text = b'{"session": {"type": "transcription", "instructions": ""}}'
-    assert unknown_parameter(text, REALTIME) is None
-    refused = Refusal("unknown_parameter", {"param": "session.instructions"})
-    assert unknown_parameter(text, m.TranscriptionSession()) == refused
-
-
-def test_an_endless_key_is_cut() -> None:
-    text = f'{{"session": {{"{"x" * 999}": 1}}}}'
-    assert unknown_parameter(text, REALTIME) == Refusal("unknown_parameter", {"param": "session." + "x" * 64})
+    for key, path in (("instructions", "instructions"), ("audio", "audio.output")):
+        refused = Refusal("unknown_parameter", {"param": f"session.{path}"})
+        value: object = {"output": {}} if key == "audio" else ""
+        assert _unknown({key: value}, type="transcription") == refused
+        assert _unknown({key: value}) is None
 
 
 def test_without_an_object_there_is_no_key() -> None:
-    assert unknown_parameter('{"session": []}', REALTIME) is None
+    assert unknown_parameter('{"session": []}', m.SessionUpdate(session=REALTIME)) is None
+    assert unknown_parameter('{"session": {"x": 1}} {', m.SessionUpdate(session=REALTIME)) is None
+    assert unknown_parameter("{}", m.ResponseCreate()) is None
+
+
+@pytest.mark.parametrize(
+    ("update", "name", "fields"),
+    [
+        ({"max_output_tokens": 0}, "integer_below_min_value", {"minimum": 1, "value": 0}),
+        ({"max_output_tokens": 4097}, "integer_above_max_value", {"maximum": 4096, "value": 4097}),
+        ({"audio": {"input": {"turn_detection": {"threshold": -0.1}}}}, "decimal_below_min_value", {"minimum": 0}),
+        ({"audio": {"input": {"turn_detection": {"threshold": 1.1}}}}, "decimal_above_max_value", {"maximum": 1}),
+        ({"audio": {"input": {"turn_detection": {"silence_duration_ms": -1}}}}, "integer_below_min_value", {}),
+        ({"audio": {"input": {"turn_detection": {"prefix_padding_ms": -1}}}}, "integer_below_min_value", {}),
+        ({"audio": {"input": {"turn_detection": {"idle_timeout_ms": 4999}}}}, "integer_below_min_value", {}),
+        ({"audio": {"input": {"turn_detection": {"idle_timeout_ms": 30001}}}}, "integer_above_max_value", {}),
+        ({"audio": {"output": {"speed": 0.2}}}, "decimal_below_min_value", {"minimum": 0.25}),
+        ({"audio": {"output": {"speed": 1.6}}}, "decimal_above_max_value", {"maximum": 1.5}),
+        ({"truncation": {"type": "retention_ratio", "retention_ratio": 1.5}}, "decimal_above_max_value", {}),
+        ({"truncation": {"token_limits": {"post_instructions": -1}}}, "integer_below_min_value", {}),
+        ({"truncation": "sometimes"}, "invalid_value", {"value": "sometimes"}),
+        ({"truncation": {"type": "ratio"}}, "invalid_value", {"value": "ratio"}),
+        ({"tool_choice": "maybe"}, "invalid_value", {"supported": "'none', 'auto', 'required'"}),
+        ({"tool_choice": {"type": "tool"}}, "invalid_value", {"value": "tool"}),
+        ({"tracing": "always"}, "invalid_value", {"supported": "'auto'"}),
+        ({"include": ["everything"]}, "invalid_value", {"param": "session.include[0]"}),
+        ({"audio": {"input": {"noise_reduction": {"type": "loud"}}}}, "invalid_value", {"value": "loud"}),
+        ({"audio": {"input": {"turn_detection": {"type": None}}}}, "invalid_value", {"value": None}),
+        (
+            {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "x" * 99}}}},
+            "invalid_value",
+            {"value": "x" * 64},
+        ),
+        ({"tools": [{"type": "function"}]}, "missing_required_parameter", {"param": "session.tools[0].name"}),
+    ],
+)
+def test_a_value_outside_of_its_range_is_refused(update: Json, name: str, fields: Json) -> None:
+    refused = _problem(**update)
+    assert refused is not None
+    assert refused.name == name
+    assert {key: refused.fields[key] for key in fields} == fields
+    assert refused.detail(None).message
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"max_output_tokens": 1},
+        {"max_output_tokens": 4096},
+        {"max_output_tokens": "inf"},
+        {"audio": {"input": {"turn_detection": {"threshold": 0, "idle_timeout_ms": 5000}}}},
+        {"audio": {"input": {"turn_detection": {"threshold": 1.0, "idle_timeout_ms": 30000}}}},
+        {"audio": {"output": {"speed": 0.25}}},
+        {"truncation": "disabled"},
+        {"truncation": {"type": "retention_ratio", "retention_ratio": 0.0, "token_limits": {"post_instructions": 0}}},
+        {"include": ["item.input_audio_transcription.logprobs"]},
+        {"include": None, "tools": None, "tracing": None, "tool_choice": None, "truncation": None},
+    ],
+)
+def test_the_ends_of_a_range_are_within_it(update: Json) -> None:
+    assert _problem(**update) is None
+
+
+@pytest.mark.parametrize(
+    ("current", "update", "key"),
+    [
+        ({"type": "server_vad"}, {"eagerness": "low"}, "eagerness"),
+        ({"type": "server_vad"}, {"type": "semantic_vad", "threshold": 0.3}, "threshold"),
+        ({"type": "semantic_vad"}, {"idle_timeout_ms": 6000}, "idle_timeout_ms"),
+        (None, {"eagerness": "low"}, "eagerness"),
+    ],
+)
+def test_detection_of_one_type_has_no_keys_of_another(current: Json | None, update: Json, key: str) -> None:
+    settings = merged(DEFAULTS, {"audio": {"input": {"turn_detection": current}}})
+    refused = _problem(settings=settings, audio={"input": {"turn_detection": update}})
+    assert refused == Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
+
+
+def test_another_type_of_detection_begins_anew_but_for_what_it_does_about_a_turn() -> None:
+    def detection(session: Json) -> Any:
+        return session["audio"]["input"]["turn_detection"]
+
+    def after(session: Json, **update: Any) -> Json:
+        return merged(session, {"audio": {"input": {"turn_detection": update}}})
+
+    loud = after(DEFAULTS, threshold=0.9, create_response=False)
+    semantic = after(loud, type="semantic_vad", eagerness="low")
+    assert detection(semantic) == {
+        "type": "semantic_vad",
+        "eagerness": "low",
+        "create_response": False,
+        "interrupt_response": True,
+    }
+    back = after(semantic, type="server_vad")
+    assert (detection(back)["threshold"], detection(back)["create_response"]) == (0.5, False)
+    assert "eagerness" not in detection(back)
+
+
+def test_what_was_off_begins_with_the_values_of_its_type() -> None:
+    off = merged(DEFAULTS, {"audio": {"input": {"turn_detection": None, "transcription": None}}})
+    on = merged(off, {"audio": {"input": {"turn_detection": {"threshold": 0.2}, "transcription": {"model": "w"}}}})
+    heard = on["audio"]["input"]
+    assert heard["turn_detection"] == {**DEFAULTS["audio"]["input"]["turn_detection"], "threshold": 0.2}
+    assert heard["transcription"] == {"model": "w", "language": None, "prompt": None}
+
+
+def test_a_session_keeps_its_model() -> None:
+    settings = merged(DEFAULTS, {"model": "m1"})
+    assert _problem(settings=settings, model="m2") == Refusal("cannot_update_model")
+    assert _problem(settings=settings, model="m1") is None
+    assert _problem(model="m2") is None  # a server that does not know what it runs cannot say that it is another
+
+
+@pytest.mark.parametrize("wanted", [None, {"workflow_name": "w"}])
+def test_tracing_stays_as_it_was_set(wanted: object) -> None:
+    settings = merged(DEFAULTS, {"tracing": "auto"})
+    assert _problem(settings=settings, tracing=wanted) == Refusal("cannot_update_tracing")
+    assert _problem(settings=settings, tracing="auto") is None
+    assert _problem(tracing=wanted) is None
+
+
+def test_a_session_that_transcribes_begins_with_its_own_values() -> None:
+    session = initial({"type": "transcription", "audio": {"input": {"turn_detection": None}}})
+    assert (session["type"], session["object"]) == ("transcription", "realtime.transcription_session")
+    assert list(session["audio"]) == ["input"]
+    assert session["audio"]["input"]["turn_detection"] is None
+    assert initial(None) == DEFAULTS
 
 
 # -- response.create ---------------------------------------------------------------------------------------------------
@@ -182,16 +354,52 @@ def test_parameters_within_the_rules_are_accepted(params: m.ResponseCreateParams
 @pytest.mark.parametrize(
     ("params", "name", "param"),
     [
-        (m.ResponseCreateParams(voice="alloy"), "unknown_parameter", "response.voice"),
-        (m.ResponseCreateParams(temperature=None), "unknown_parameter", "response.temperature"),
         (m.ResponseCreateParams(conversation="mine"), "invalid_value", "response.conversation"),
+        (m.ResponseCreateParams(max_output_tokens=5000), "integer_above_max_value", "response.max_output_tokens"),
+        (m.ResponseCreateParams(tool_choice="maybe"), "invalid_value", "response.tool_choice"),
+        (m.ResponseCreateParams(reasoning=m.Reasoning(effort="much")), "invalid_value", "response.reasoning.effort"),
+        (
+            m.ResponseCreateParams(audio=m.AudioConfig(output=m.AudioOutput(format=m.AudioFormat(type="audio/mp3")))),
+            "invalid_value",
+            "response.audio.output.format.type",
+        ),
+        (
+            m.ResponseCreateParams(metadata={str(number): "" for number in range(17)}),
+            "object_above_max_properties",
+            "response.metadata",
+        ),
+        (m.ResponseCreateParams(metadata={"k" * 65: "v"}), "string_above_max_length", "response.metadata"),
+        (m.ResponseCreateParams(metadata={"k": "v" * 513}), "string_above_max_length", "response.metadata.k"),
         (m.ResponseCreateParams(output_modalities=["video"]), "invalid_modalities", "response.output_modalities"),
     ],
 )
-def test_parameters_of_another_dialect_are_refused(params: m.ResponseCreateParams, name: str, param: str) -> None:
+def test_parameters_outside_of_the_rules_are_refused(params: m.ResponseCreateParams, name: str, param: str) -> None:
     refused = problem_with_params(params)
     assert refused is not None
     assert (refused.name, refused.fields["param"]) == (name, param)
+
+
+@pytest.mark.parametrize(
+    ("response", "param"),
+    [
+        ({"voice": "alloy"}, "voice"),
+        ({"temperature": None}, "temperature"),
+        ({"modalities": ["text"]}, "modalities"),
+        ({"audio": {"input": {}}}, "audio.input"),
+        ({"audio": {"output": {"pitch": 1}}}, "audio.output.pitch"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_a_parameter_that_no_response_has_is_named(response: Json, param: str) -> None:
+    text = json.dumps({"type": "response.create", "response": response})
+    event = client_decoder(64)(text)
+    assert isinstance(event, m.ResponseCreate)
+    assert unknown_parameter(text, event) == Refusal("unknown_parameter", {"param": f"response.{param}"})
+
+
+def test_metadata_may_fill_its_limits() -> None:
+    metadata = {f"{number:064}": "v" * 512 for number in range(16)}
+    assert problem_with_params(m.ResponseCreateParams(metadata=metadata)) is None
 
 
 @pytest.mark.parametrize(

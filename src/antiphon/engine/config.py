@@ -57,6 +57,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     early_transcripts: int = LIMITS["early_transcripts"].value
     tombstones: int = LIMITS["tombstones"].value
     retained_audio_bytes: int = LIMITS["retained_audio_bytes"].value
+    item_audio_bytes: int = LIMITS["item_audio_bytes"].value
     playback_entries: int = LIMITS["playback_entries"].value
     rate_limit_names: int = LIMITS["rate_limit_names"].value
     report_kinds: int = LIMITS["report_kinds"].value
@@ -141,7 +142,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
-    ``retain_input_audio`` (server): keep uncommitted audio and give it with `InputCommitted`.
+    ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
+    ``retain_output_audio`` (server): keep generated audio for who retrieves its item.
     ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` and kept (R-S7) when wall time is given.
     ``rate_limits`` (server): what `rate_limits.updated` tells after each response until the application knows better;
     without any, nothing is told (R-S8).
@@ -161,6 +163,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     dials: int = 1
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
+    retain_output_audio: bool = False
     unix_expiry_s: int = TIMERS["expiry"].default_ms // 1000
     rate_limits: tuple[RateLimit, ...] = ()
     idle_nudge: str = (

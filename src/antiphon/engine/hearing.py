@@ -74,6 +74,8 @@ class Hearing:
         session.input_audio.commit(end_ms)
         last = session.conversation.last
         self._emit(m.InputAudioBufferCommitted(item_id=item_id, previous_item_id=None if last is None else last.id))
+        if retained:
+            session.recordings.add(item_id, 0, session.input_audio.format, retained)
         session.append(
             m.MessageItem(id=item_id, status="completed", role="user", content=[m.InputAudio(transcript=None)])
         )

@@ -379,8 +379,12 @@ class Responder:
         output.samples += output.format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             session.has_spoken = True
-            if session.conversation.get(output.id) is not None:  # the client may have deleted it meanwhile
+            node = session.conversation.get(output.id)
+            if node is not None:  # the client may have deleted it meanwhile
                 session.spoken[output.id] = Spoken(output.format, output.samples)
+                if session.config.retain_output_audio and 0 not in node.cuts:
+                    session.recordings.add(output.id, 0, output.format, content.audio)
+                    session.trim()
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:

@@ -38,6 +38,7 @@ from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
 from antiphon.engine.link import LINK, End
+from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
 from antiphon.engine.refusals import CLOSE_OF, Refusal, refusal_of
 from antiphon.engine.responding import Responder, Spoken
@@ -49,7 +50,7 @@ from antiphon.engine.serving import (
     SESSION,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import DEFAULTS, Json, merged, unknown_parameter
+from antiphon.engine.settings import Json, initial, merged, unknown_parameter
 from antiphon.engine.timers import Instant, Timer
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class ServerSession(Session, role=Role.SERVER):
         "output_format",
         "place",
         "rate_limits",
+        "recordings",
         "refused",
         "responder",
         "responses",
@@ -126,7 +128,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = DEFAULTS if config.session is None else merged(DEFAULTS, config.session)
+        self.settings: Json = initial(config.session)
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -140,6 +142,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.responder = Responder(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
+        self.recordings = Recordings(limits.item_audio_bytes)
         self.spoken: dict[str, Spoken] = {}
         self.calls: dict[str, None] = {}
         self.speech_item_id: str | None = None
@@ -233,8 +236,8 @@ class ServerSession(Session, role=Role.SERVER):
             self.refused = Refusal("string_above_max_length", fields)
         elif event.type not in _SUPPORTED:
             self.refused = _unsupported(event.type)
-        elif isinstance(event, m.SessionUpdate):
-            self.refused = unknown_parameter(raw, event.session)
+        elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
+            self.refused = unknown_parameter(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
@@ -442,7 +445,10 @@ class ServerSession(Session, role=Role.SERVER):
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
             self.spoken.pop(node.id, None)
+            self.recordings.forget(node.id)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
+        if self.recordings.trim():
+            self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")
 
     # -- responses -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
@@ -110,9 +110,11 @@ class InputAudioBufferRules:
         session.refused = None
         audio = decode_base64(event.audio)
         if audio is None:
-            session.refused = Refusal("invalid_audio", {"detail": "expected base64"})
+            session.refused = Refusal("invalid_audio", {"param": "audio", "detail": "expected base64"})
         elif len(audio) % session.input_audio.format.bytes_per_sample:
-            session.refused = Refusal("invalid_audio", {"detail": "expected a whole number of samples"})
+            session.refused = Refusal(
+                "invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"}
+            )
         elif len(audio) > session.config.limits.append_audio_bytes:
             most = session.config.limits.append_audio_bytes
             session.refused = Refusal("audio_too_long", {"maximum": most, "length": len(audio)})
@@ -238,6 +240,7 @@ class ConversationItemRules:
         session.conversation.truncate(item.id, event.content_index, event.audio_end_ms, spoken.ms)
         left = min(spoken.samples, spoken.format.samples_for_ms(event.audio_end_ms))
         session.spoken[item.id] = structs.replace(spoken, samples=left)
+        session.recordings.cut(item.id, event.content_index, left)
         session.say(event)
         session.trim()
 
@@ -245,6 +248,7 @@ class ConversationItemRules:
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
         session.conversation.delete(item.id)
         session.spoken.pop(item.id, None)
+        session.recordings.forget(item.id)
         session.say(event)
 
     @staticmethod
@@ -329,47 +333,76 @@ def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> N
     item = event.item
     session.refused = _problem_with_item(session, item)
     if session.refused is None:
+        audio = audio_of(item) if session.config.retain_input_audio else {}
         item = session.completed(item)
         placement = session.conversation.insert(item, event.previous_item_id)
         if placement is None:
             session.refused = Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id})
         else:
+            for index, part in audio.items():
+                session.recordings.add(placement.node.id, index, session.input_audio.format, part)
             session.add(placement.node, item)
             return
     session.refuse(event)
 
 
-def _problem_with_item(session: ServerSession, item: m.Item) -> Refusal | None:
+def audio_of(item: m.Item) -> dict[int, bytes]:
+    """The audio that a client gave an item, by content index."""
+    parts = item.content if isinstance(item, m.MessageItem) else ()
+    return {
+        index: audio
+        for index, part in enumerate(parts)
+        if isinstance(part, m.InputAudio) and part.audio and (audio := decode_base64(part.audio))
+    }
+
+
+def _problem_with_item(
+    session: ServerSession, item: m.Item, path: str = "item", calls: Container[str] = ()
+) -> Refusal | None:
+    """Why ``item``, at ``path`` of its event, is refused; ``calls`` are more that it may answer than the session's."""
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
         if not isinstance(value, str) or not value:
             continue
-        refused = problem_with_id(value, f"item.{name}")
+        refused = problem_with_id(value, f"{path}.{name}")
         if refused is not None:
             return refused
     if isinstance(item, m.UnknownItem | m.ItemReference):
-        return Refusal(
-            "invalid_value",
-            {
-                "value": item.type,
-                "supported": "'message', 'function_call', 'function_call_output'",
-                "param": "item.type",
-            },
-        )
-    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls:
-        return Refusal("invalid_tool_call_id", {"call_id": item.call_id})
+        supported = "'message', 'function_call', 'function_call_output'"
+        return Refusal("invalid_value", {"value": item.type, "supported": supported, "param": f"{path}.type"})
+    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
+        return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
     if isinstance(item, m.MessageItem):
         allowed = _CONTENT_OF_ROLE.get(item.role)
         if allowed is None:
             supported = "'system', 'user', 'assistant'"
-            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": "item.role"})
+            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
+            where = f"{path}.content[{index}]"
             if part.type not in allowed:
                 supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal(
-                    "invalid_value",
-                    {"value": part.type, "supported": supported, "param": f"item.content[{index}].type"},
-                )
+                return Refusal("invalid_value", {"value": part.type, "supported": supported, "param": f"{where}.type"})
+            if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
+                return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
+    return None
+
+
+def _problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal | None:
+    """Why the ``input`` of a response is refused: it may refer to members, and answer calls of its own."""
+    calls: set[str] = set()
+    for index, item in enumerate(items):
+        path = f"response.input[{index}]"
+        if isinstance(item, m.ItemReference):
+            if not isinstance(item.id, str):
+                return Refusal("missing_required_parameter", {"param": f"{path}.id"})
+            if session.conversation.get(item.id) is None:
+                return Refusal("item_reference_unknown", {"item_id": item.id, "param": f"{path}.id"})
+            continue
+        refused = _problem_with_item(session, item, path, calls)
+        if refused is not None:
+            return refused
+        if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
+            calls.add(item.call_id)
     return None
 
 
@@ -401,9 +434,30 @@ def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) 
         session.refused = Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id})
         session.refuse(event)
     else:
-        session.step(
-            CONVERSATION_ITEM, node, "conversation.item.retrieved", m.ConversationItemRetrieved(item=node.item)
-        )
+        shown = m.ConversationItemRetrieved(item=_as_known(session, node))
+        session.step(CONVERSATION_ITEM, node, "conversation.item.retrieved", shown)
+
+
+def _as_known(session: ServerSession, node: Node) -> m.Item:
+    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
+    item = node.item
+    if not isinstance(item, m.MessageItem):
+        return item
+    content = list(item.content)
+    recordings = session.recordings.of(node.id)
+    for index, part in enumerate(content):
+        if not isinstance(part, m.InputAudio | m.OutputAudio):
+            continue
+        transcription = node.transcriptions.get(index)
+        if transcription is not None and transcription.state == "completed":
+            part = structs.replace(part, transcript=transcription.text)
+        if index in node.cuts:
+            part = structs.replace(part, transcript=UNSET)
+        recording = recordings.get(index)
+        if recording is not None:
+            part = structs.replace(part, audio=recording.base64, format=recording.wire_format)
+        content[index] = part
+    return structs.replace(item, content=content)
 
 
 def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) -> None:
@@ -437,6 +491,8 @@ def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     """`response.create`"""
     params = event.response or None
     session.refused = None if params is None else problem_with_params(params)
+    if session.refused is None and params is not None and params.input:
+        session.refused = _problem_with_input(session, params.input)
     if session.refused is not None:
         session.refuse(event)
     else:

@@ -9,15 +9,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine.checks import parsed, problem_with_values, unknown_key
+from antiphon.engine.codec import to_builtins
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.messages.values import CONVERSATION_MODES
 
 Json: TypeAlias = dict[str, Any]
 
+
+METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
+"""How many pairs a request may carry, and how many characters a key and a value may have."""
+
+_DETECTION: Final[Mapping[str, Json]] = {
+    "server_vad": {
+        "type": "server_vad",
+        "threshold": 0.5,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 500,
+        "idle_timeout_ms": None,
+        "create_response": True,
+        "interrupt_response": True,
+    },
+    "semantic_vad": {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    },
+}
+_TRANSCRIPTION: Final[Json] = {"language": None, "prompt": None}
+_INPUT: Final[Json] = {
+    "format": {"type": "audio/pcm", "rate": 24000},
+    "transcription": None,
+    "noise_reduction": None,
+    "turn_detection": _DETECTION["server_vad"],
+}
 
 DEFAULTS: Final[Json] = {
     "type": "realtime",
@@ -31,25 +60,27 @@ DEFAULTS: Final[Json] = {
     "truncation": "auto",
     "prompt": None,
     "audio": {
-        "input": {
-            "format": {"type": "audio/pcm", "rate": 24000},
-            "transcription": None,
-            "noise_reduction": None,
-            "turn_detection": {
-                "type": "server_vad",
-                "threshold": 0.5,
-                "prefix_padding_ms": 300,
-                "silence_duration_ms": 500,
-                "idle_timeout_ms": None,
-                "create_response": True,
-                "interrupt_response": True,
-            },
-        },
+        "input": _INPUT,
         "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1.0},
     },
     "include": None,
 }
-"""What a session is before anybody changes it, as recorded from the service (§1.6 of its documentation)."""
+"""What a session is before anybody changes it, as recorded from the service."""
+
+TRANSCRIPTION_DEFAULTS: Final[Json] = {
+    "type": "transcription",
+    "object": "realtime.transcription_session",
+    "audio": {"input": _INPUT},
+    "include": None,
+}
+"""The same for a session that only transcribes."""
+
+
+def initial(config: Mapping[str, Any] | None) -> Json:
+    """What a session begins with, where the server's ``config`` names some of it."""
+    config = config or {}
+    return merged(TRANSCRIPTION_DEFAULTS if config.get("type") == "transcription" else DEFAULTS, config)
+
 
 _BETA_KEYS = frozenset(
     {
@@ -70,20 +101,28 @@ _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
 """Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
 _MODALITIES = (["text"], ["audio"])
-_VAD_TYPES = ("server_vad", "semantic_vad")
-_FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
+_VAD_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "server_vad": frozenset({"threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"}),
+    "semantic_vad": frozenset({"eagerness"}),
+}
+"""What belongs to one way of detecting turns, and to no other."""
 
 
 def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> Json:
     """``base`` with the keys of ``update``, at every level of objects; neither is changed.
 
-    A format of another type is another format: the rate of PCM says nothing of G.711, which names none.
+    What is of another type is another thing: the rate of PCM says nothing of G.711, nor a threshold of a model that
+    listens to the meaning. What was off begins with the values of its type.
     """
     result = dict(base)
     for key, value in update.items():
         before = result.get(key)
-        if not isinstance(before, dict) or not isinstance(value, dict) or key in _WHOLE:
+        if not isinstance(value, dict) or key in _WHOLE:
             result[key] = value
+        elif key == "turn_detection":
+            result[key] = _detection(before, value)
+        elif not isinstance(before, dict):
+            result[key] = merged(_TRANSCRIPTION, value) if key == "transcription" else value
         elif key == "format" and value.get("type", before.get("type")) != before.get("type"):
             result[key] = dict(value)
         else:
@@ -91,22 +130,40 @@ def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> Json:
     return result
 
 
-class _Keys(Struct):
-    session: dict[str, msgspec.Raw]
+def _detection(before: object, update: Json) -> Json:
+    """Turn detection after ``update``: another type begins anew, but for what it does about a turn."""
+    known = before if isinstance(before, dict) else {}
+    type_ = str(update.get("type", known.get("type", "server_vad")))
+    if type_ != known.get("type"):
+        kept = {key: value for key, value in known.items() if key in ("create_response", "interrupt_response")}
+        known = {**_DETECTION.get(type_, {}), **kept}
+    return {**known, **update}
 
 
-_keys = msgspec.json.Decoder(_Keys).decode
+def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCreate) -> Refusal | None:
+    """Why ``event``, which was read from ``text``, is refused for a key that it does not have, None if it has them all.
 
-
-def unknown_parameter(text: bytes | str, session: m.AnySession) -> Refusal | None:
-    """Why the `session.update` in ``text`` is refused for a key that ``session``, as it was read, does not have."""
-    try:
-        present = _keys(text).session
-    except msgspec.DecodeError:
-        return None  # `session` stands there twice, once as no object: what was read is what there is
-    known = {"type", *session.__struct_fields__} - _BETA_KEYS - _SERVERS_KEYS
-    unknown = next((key for key in present if key not in known), None)
-    return None if unknown is None else Refusal("unknown_parameter", {"param": f"session.{unknown[:64]}"})
+    The flat keys of the other dialect are fields of the classes, and unknown all the same.
+    """
+    if isinstance(event, m.SessionUpdate):
+        session = parsed(text, "session")
+        if session is None:
+            return None
+        refused = unknown_key(type(event.session), session, "session", without=_BETA_KEYS | _SERVERS_KEYS)
+        if refused is None and isinstance(event.session, m.TranscriptionSession):
+            audio = session.get("audio")
+            if isinstance(audio, dict) and "output" in audio:
+                return Refusal("unknown_parameter", {"param": "session.audio.output"})
+        return refused
+    response = parsed(text, "response")
+    if response is None:
+        return None
+    # Items are read as those of `conversation.item.create` are: their class knows what it wants to know.
+    response = {key: value for key, value in response.items() if key != "input"}
+    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_BETA_KEYS)
+    if refused is None and isinstance(audio := response.get("audio"), dict) and "input" in audio:
+        return Refusal("unknown_parameter", {"param": "response.audio.input"})
+    return refused
 
 
 def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Refusal | None:
@@ -114,24 +171,36 @@ def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Re
     if update["type"] != settings["type"]:
         return Refusal("invalid_parameter", {"given": update["type"], "actual": settings["type"]})
     refused = _problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
+    refused = refused or problem_with_values(update, "session") or _problem_with_detection(settings, update)
     if refused is not None:
         return refused
-    audio = update.get("audio") or {}
-    refused = _problem_with_audio(audio)
-    if refused is not None:
-        return refused
-    voice = (audio.get("output") or {}).get("voice")
+    model = settings.get("model")
+    if model is not None and update.get("model", model) != model:
+        return Refusal("cannot_update_model")
+    tracing = settings.get("tracing")
+    if tracing is not None and update.get("tracing", tracing) != tracing:
+        return Refusal("cannot_update_tracing")
+    voice = ((update.get("audio") or {}).get("output") or {}).get("voice")
     spoken = ((settings.get("audio") or {}).get("output") or {}).get("voice")
     if voice is not None and has_spoken and voice != spoken:
         return Refusal("cannot_update_voice")
     return None
 
 
+def _problem_with_detection(settings: Json, update: Json) -> Refusal | None:
+    """A key of another way of detecting turns than the one that will be."""
+    wanted = ((update.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
+    current = ((settings.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
+    type_ = wanted.get("type", current.get("type", "server_vad"))
+    foreign = frozenset().union(*(keys for name, keys in _VAD_KEYS.items() if name != type_))
+    for key in wanted:
+        if key in foreign:
+            return Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
+    return None
+
+
 def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
     """Why the ``response`` of a `response.create` is refused, None when it is not."""
-    for key in params.__struct_fields__:
-        if key in _BETA_KEYS and getattr(params, key) is not UNSET:
-            return Refusal("unknown_parameter", {"param": f"response.{key}"})
     if params.conversation and params.conversation not in CONVERSATION_MODES:
         return Refusal(
             "invalid_value",
@@ -141,7 +210,9 @@ def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
                 "param": "response.conversation",
             },
         )
-    return _problem_with_modalities(params.output_modalities, "response.output_modalities")
+    refused = _problem_with_modalities(params.output_modalities, "response.output_modalities")
+    refused = refused or problem_with_values(to_builtins(structs.replace(params, input=UNSET)), "response")
+    return refused or _problem_with_metadata(params.metadata)
 
 
 def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
@@ -150,32 +221,19 @@ def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
     return Refusal("invalid_modalities", {"value": wanted, "supported": "['text'] and ['audio']", "param": param})
 
 
-def _problem_with_audio(audio: Json) -> Refusal | None:
-    for side in ("input", "output"):
-        named = (audio.get(side) or {}).get("format")
-        if named is not None and named.get("type", "audio/pcm") not in _FORMATS:
-            return Refusal(
-                "invalid_value",
-                {
-                    "value": named.get("type"),
-                    "supported": listed(_FORMATS),
-                    "param": f"session.audio.{side}.format.type",
-                },
-            )
-        rate = None if named is None else named.get("rate")
-        if rate is not None and rate < 1:
-            param = f"session.audio.{side}.format.rate"
-            return Refusal("invalid_value", {"value": rate, "supported": "integers of 1 and more", "param": param})
-    detection = (audio.get("input") or {}).get("turn_detection")
-    if detection is not None and detection.get("type", "server_vad") not in _VAD_TYPES:
-        return Refusal(
-            "invalid_value",
-            {
-                "value": detection.get("type"),
-                "supported": listed(_VAD_TYPES),
-                "param": "session.audio.input.turn_detection.type",
-            },
-        )
+def _problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
+    if not metadata:
+        return None
+    if len(metadata) > METADATA_PAIRS:
+        fields = {"param": "response.metadata", "maximum": METADATA_PAIRS, "length": len(metadata)}
+        return Refusal("object_above_max_properties", fields)
+    for key, value in metadata.items():
+        for text, most, param in (
+            (key, METADATA_KEY, "response.metadata"),
+            (value, METADATA_VALUE, f"response.metadata.{key}"),
+        ):
+            if len(text) > most:
+                return Refusal("string_above_max_length", {"param": param, "maximum": most, "length": len(text)})
     return None
 
 

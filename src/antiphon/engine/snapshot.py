@@ -31,6 +31,7 @@ from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
+from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
 from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
@@ -134,6 +135,7 @@ class ServerState(Struct, frozen=True):
     params: dict[str, dict[str, Any]]
     outputs: list[OutputItemState]
     spoken: dict[str, Spoken]
+    recordings: list[RecordingState]
     rate_limits: list[RateLimit]
     has_spoken: bool
     speech_item_id: str | None
@@ -353,6 +355,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
             for output in items.values()
         ],
         spoken=dict(session.spoken),
+        recordings=session.recordings.dump(),
         rate_limits=list(session.rate_limits),
         has_spoken=session.has_spoken,
         speech_item_id=session.speech_item_id,
@@ -397,6 +400,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
             output.stream = record.streams[item.id, item.content_index]
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
+    session.recordings.load(state.recordings)
     session.rate_limits = tuple(state.rate_limits)
     session.has_spoken = state.has_spoken
     session.speech_item_id = state.speech_item_id

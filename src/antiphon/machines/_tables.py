@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "44e79fa17ad96c51695aa3cf4e22e5f22b382762570308a2f34c4111c64600a1"
+DIGEST: Final = "442b63eaf28dca33384d74b5197fcadc1d5fda562f4be7424af998230e58b0f9"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3113,7 +3113,60 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         fatal=False,
         race=False,
         close=None,
-        rule="R-C5",
+        rule="R-E7",
+        by="engine",
+    ),
+    "integer_above_max_value": ErrorSpec(
+        code="integer_above_max_value",
+        type="invalid_request_error",
+        message=(
+            "Invalid '{param}': integer above maximum value. Expected a value <= {maximum}, but got {value} instead."
+        ),
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-E7",
+        by="engine",
+    ),
+    "decimal_below_min_value": ErrorSpec(
+        code="decimal_below_min_value",
+        type="invalid_request_error",
+        message=(
+            "Invalid '{param}': decimal below minimum value. Expected a value >= {minimum}, but got {value} instead."
+        ),
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-E7",
+        by="engine",
+    ),
+    "decimal_above_max_value": ErrorSpec(
+        code="decimal_above_max_value",
+        type="invalid_request_error",
+        message=(
+            "Invalid '{param}': decimal above maximum value. Expected a value <= {maximum}, but got {value} instead."
+        ),
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-E7",
+        by="engine",
+    ),
+    "object_above_max_properties": ErrorSpec(
+        code="object_above_max_properties",
+        type="invalid_request_error",
+        message=(
+            "Invalid '{param}': too many properties. Expected an object with at most {maximum} properties, but got "
+            "an object with {length} properties instead."
+        ),
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-E7",
         by="engine",
     ),
     "string_above_max_length": ErrorSpec(
@@ -3153,6 +3206,28 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         race=True,
         close=None,
         rule="R-S5",
+        by="engine",
+    ),
+    "cannot_update_model": ErrorSpec(
+        code="cannot_update_model",
+        type="invalid_request_error",
+        message="Cannot update the model of a session.",
+        param="session.model",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-S10",
+        by="engine",
+    ),
+    "cannot_update_tracing": ErrorSpec(
+        code="cannot_update_tracing",
+        type="invalid_request_error",
+        message="Cannot update the tracing configuration of a session once it is set.",
+        param="session.tracing",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-S10",
         by="engine",
     ),
     "invalid_parameter": ErrorSpec(
@@ -3282,8 +3357,8 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
     "invalid_audio": ErrorSpec(
         code="invalid_value",
         type="invalid_request_error",
-        message="Invalid 'audio': {detail}.",
-        param="audio",
+        message="Invalid '{param}': {detail}.",
+        param="{param}",
         fatal=False,
         race=False,
         close=None,
@@ -3382,11 +3457,22 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         code="invalid_tool_call_id",
         type="invalid_request_error",
         message="Tool call ID '{call_id}' not found in conversation.",
-        param="item.call_id",
+        param="{param}",
         fatal=False,
         race=False,
         close=None,
         rule="R-C12",
+        by="engine",
+    ),
+    "item_reference_unknown": ErrorSpec(
+        code="invalid_value",
+        type="invalid_request_error",
+        message="Item with id '{item_id}' not found in conversation.",
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-C10",
         by="engine",
     ),
     "conversation_already_has_active_response": ErrorSpec(
@@ -3501,6 +3587,7 @@ LIMITS: Final[Mapping[str, LimitSpec]] = {
     "early_transcripts": LimitSpec(value=256, unit="items"),
     "tombstones": LimitSpec(value=1024, unit="ids"),
     "retained_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
+    "item_audio_bytes": LimitSpec(value=16777216, unit="bytes"),
     "playback_entries": LimitSpec(value=256, unit="parts"),
     "rate_limit_names": LimitSpec(value=32, unit="names"),
     "report_kinds": LimitSpec(value=256, unit="kinds"),
@@ -3607,6 +3694,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-E4": "Unknown types are delivered, not judged",
     "R-E5": "A known event that does not fit its class is repaired, or delivered as malformed",
     "R-E6": "An event that its direction does not know is refused",
+    "R-E7": "Values lie in their range",
     "R-S1": "`session.created` comes first, once",
     "R-S2": "`session.updated` answers `session.update`",
     "R-S3": "An update changes the keys it carries, or nothing",
@@ -3614,6 +3702,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-S5": "The voice is locked once it was heard",
     "R-S6": "The kind of session does not change",
     "R-S7": "A session ends when it said it would",
+    "R-S10": "The model and the tracing stay",
     "R-S9": "A transcription session has no responses",
     "R-S8": "Rate limits are told after each response",
     "R-I1": "Speech starts, stops and is committed, in this order",
@@ -3655,6 +3744,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-C11": "Ids are at most 32 characters of letters, digits, `-` and `_`",
     "R-C12": "A function's output names a call of the conversation",
     "R-C13": "Content fits the role",
+    "R-C14": "`retrieved` shows the audio that was kept",
     "R-P1": "A part is opened by `response.content_part.added`, after its item was added",
     "R-P2": "Deltas come between the opening and the `done` of their modality",
     "R-P3": "Audio ends before its transcript",
