@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "03aa04e76cf77a693ee85b8567976d6fa4287fe1648279de1589ae2f00dc2689"
+DIGEST: Final = "cec2e57e63d8b4820e09232b01e044f91b60bceb2434e0c492873a3f8ef7c7a1"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3684,6 +3684,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-S7": "A session ends when it said it would",
     "R-S10": "The model and the tracing stay",
     "R-S9": "A transcription session has no responses",
+    "R-S11": "The handshake names the model and the kind of session",
     "R-S8": "Rate limits are told after each response",
     "R-I1": "Speech starts, stops and is committed, in this order",
     "R-I2": "Speech keeps the id it was announced with",
