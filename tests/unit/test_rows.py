@@ -65,9 +65,9 @@ WITHOUT_ROWS = {
     "playback": {"internal.heard", "internal.stop", "internal.stopped"},
     "session": {"internal.fatal_error", "internal.opened", "internal.renewed", "timer.expiry"},
 }
-"""What an engine steps a table with in whatever state that is in: where no row is, nothing is to be done. None of it is
-an event of the peer's; the timers are fired here whether they run or not. For everything else there is a row in every
-state, even if it says that nothing follows."""
+"""What an engine steps a table with in whatever state that is in: where no row is, nothing is to be done. Nothing of it
+is an event of the peer's; the timers are fired here whether they run or not. For everything else there is a row in
+every state, even if it says that nothing follows."""
 
 WorldT = TypeVar("WorldT")
 Acts: TypeAlias = Mapping[str, Callable[[WorldT], object]]

@@ -148,6 +148,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
+    ``models`` (server): the models that a handshake may name; without any, whatever it names becomes the session's.
     ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
     ``retain_output_audio`` (server): keep generated audio for who retrieves its item.
     ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` and kept (R-S7) when wall time is given.
@@ -173,6 +174,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     retain_input_audio: bool = False
     retain_output_audio: bool = False
     unix_expiry_s: int = TIMERS["expiry"].default_ms // 1000
+    models: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
     idle_nudge: str = (
         "The user has said nothing for a while. Invite them, in one short sentence, to go on, or ask if they are there."

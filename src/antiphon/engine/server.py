@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import UNSET, structs
 
@@ -44,7 +44,7 @@ from antiphon.engine.keys import in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
-from antiphon.engine.refusals import CLOSE_OF, Refusal, refusal_of
+from antiphon.engine.refusals import CLOSE_OF, Refusal, listed, refusal_of
 from antiphon.engine.responding import Responder, Spoken
 from antiphon.engine.serving import (
     CONVERSATION_ITEM,
@@ -54,26 +54,28 @@ from antiphon.engine.serving import (
     SESSION,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import Json, initial, merged, unknown_parameter
+from antiphon.engine.settings import Json, asked_in, initial, merged, serves, settled, unknown_parameter
 from antiphon.engine.timers import Instant, Timer
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
 
-_FREE_EVENTS = (
-    m.Error,
-    m.RateLimitsUpdated,
-    m.ConversationCreated,
-    m.InputAudioBufferDtmfEventReceived,
-    m.McpListToolsInProgress,
-    m.McpListToolsCompleted,
-    m.McpListToolsFailed,
-    m.UnknownEvent,
+FreeEvent: TypeAlias = (
+    m.Error
+    | m.RateLimitsUpdated
+    | m.ConversationCreated
+    | m.InputAudioBufferDtmfEventReceived
+    | m.McpListToolsInProgress
+    | m.McpListToolsCompleted
+    | m.McpListToolsFailed
+    | m.UnknownEvent
 )
-"""What a server application may send by itself: nothing in the engine hangs on these."""
+"""What a server application may send by itself: nothing but the end of the session hangs on these."""
 
 _MOST_EVENT_ID = 512
 _SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
+_WITHOUT_RESPONSES = tuple(name for name in _SUPPORTED if not name.startswith(("response.", "output_")))
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -239,8 +241,8 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif type(event) not in HANDLERS:
-            self.refused = _unsupported(event.type)
+        elif type(event) not in HANDLERS or _step_type(event) not in self._supported:
+            self.refused = self._unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
             unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
             self.refused = unknown(raw, event)
@@ -248,6 +250,14 @@ class ServerSession(Session, role=Role.SERVER):
             self.refuse(event)
         else:
             HANDLERS[type(event)](self, event)
+
+    @property
+    def _supported(self) -> tuple[str, ...]:
+        """What a client may say: in a session that only transcribes, nothing of responses (R-S9)."""
+        return _SUPPORTED if self.converses else _WITHOUT_RESPONSES
+
+    def _unsupported(self, event_type: str) -> Refusal:
+        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self._supported)})
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -269,8 +279,8 @@ class ServerSession(Session, role=Role.SERVER):
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif isinstance(event, m.UnknownEvent) or event.type in m.TRANSLATION_EVENTS:
-            self.refused = _unsupported(event.type)
+        elif _step_type(event) not in self._supported:
+            self.refused = self._unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
         else:
@@ -280,9 +290,13 @@ class ServerSession(Session, role=Role.SERVER):
 
     # -- events out ----------------------------------------------------------------------------------------------------
 
-    def send(self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(  # type: ignore[override]  # a client's session sends a client's events, a server's these
+        self, event: FreeEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        """Say what only the application knows. A fatal `Error` ends the session (R-S4), `RateLimitsUpdated` is what is
+        told after the next responses too (R-S8). `LocalProtocolError` for what is the engine's to say."""
         self._ready(now)
-        if not isinstance(event, _FREE_EVENTS):
+        if not isinstance(event, FreeEvent):
             raise LocalProtocolError(
                 f"{event.type} is the engine's to send: give content through generate, speech_started, transcribed",
                 rule="R-E6",
@@ -297,7 +311,10 @@ class ServerSession(Session, role=Role.SERVER):
         else:
             if isinstance(event, m.RateLimitsUpdated):
                 self.rate_limits = tuple(event.rate_limits)
-            self.say(event)
+            if isinstance(event, m.InputAudioBufferDtmfEventReceived):  # the only event without an id
+                self.act(TransmitMessage(encode(event)))
+            else:
+                self.say(event)
         return self.leave()
 
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
@@ -348,6 +365,16 @@ class ServerSession(Session, role=Role.SERVER):
         if named is not None:
             self.output_format = named
         self.hearing.settings_changed()
+
+    def problem_with_query(self, query: str) -> Refusal | None:
+        model = asked_in(query).model
+        if model is None or serves(self.config.models, model):
+            return None
+        return Refusal("model_not_found", {"model": model[:64]})
+
+    def accept_query(self, query: str) -> None:
+        self.settings = settled(self.config.session, asked_in(query))
+        self._settings_changed()
 
     def begin_generation(self) -> None:
         self.session_id = self.next_id("sess")
@@ -498,11 +525,12 @@ class ServerSession(Session, role=Role.SERVER):
         load_server(self, snapshot, now)
 
 
+def _step_type(event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed) -> str:
+    """The name under which the tables know an event of a client, whichever dialect's it came by."""
+    known = CLIENT_VIEWS["ga"].get(event.type)
+    return event.type if known is None else known.step_type
+
+
 def _given(session: Mapping[str, object]) -> Json:
     """A configured session in GA's shape, whichever it was written in."""
     return cast(Json, session_to_ga(dict(session)))
-
-
-def _unsupported(event_type: str) -> Refusal:
-    supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
-    return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})

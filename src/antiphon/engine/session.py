@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.conversation import Conversation
+    from antiphon.engine.refusals import Refusal
     from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
     from antiphon.messages import ClientEvent, ServerEvent
@@ -363,6 +364,13 @@ class Session(_Common):
             return End(code, reason, Fault("eof", "the socket ended without a closing handshake", "R-L4"))
         detail = f"the peer closed with {code}" + (f": {reason}" if reason else "")
         return End(code, reason, Fault("eof", detail, "R-L4"))
+
+    def problem_with_query(self, query: str) -> Refusal | None:
+        """Server: why a handshake with this ``query`` is not accepted, None when it is."""
+        return None
+
+    def accept_query(self, query: str) -> None:
+        """Server: it is accepted; what it asks for holds."""
 
     def begin_generation(self) -> None:
         """A socket has opened: what the role does first on it."""

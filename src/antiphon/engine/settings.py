@@ -6,10 +6,11 @@ value at every level, and one that is wrong refuses them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from antiphon import messages as m
 from antiphon.engine.checks import parsed, problem_with_values, unknown_key
@@ -88,6 +89,7 @@ _ONLY_BETA = frozenset({"temperature"})
 """What the classes have for the other dialect alone."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
 """Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
+_MOST_FIELDS, _MOST_MODEL = 64, 256
 _MODALITIES = (["text"], ["audio"])
 _VAD_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "server_vad": frozenset({"threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"}),
@@ -116,6 +118,40 @@ def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> Json:
         else:
             result[key] = merged(before, value)
     return result
+
+
+class Wanted(Struct, frozen=True):
+    """What the query of a handshake asks for."""
+
+    model: str | None = None
+    intent: str | None = None
+
+
+def asked_in(query: str) -> Wanted:
+    """``model`` (or Azure's ``deployment``) and ``intent`` of a handshake's query; of several the first counts."""
+    try:
+        pairs = parse_qsl(query, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return Wanted()
+    found = dict(reversed(pairs))
+    return Wanted(found.get("model", found.get("deployment")), found.get("intent"))
+
+
+def serves(models: Collection[str], model: str) -> bool:
+    """Whether a server of ``models`` (none: any) takes a client that asks for ``model``."""
+    return model in models if models else len(model) <= _MOST_MODEL
+
+
+def settled(config: Mapping[str, Any] | None, wanted: Wanted) -> Json:
+    """What a session begins with whose client asked for something: its kind, and the model of a conversation."""
+    settings = initial(config)
+    if wanted.intent == "transcription" and settings["type"] != "transcription":
+        # Of a server's own values those hold that a session of this kind has.
+        heard = (settings.get("audio") or {}).get("input")
+        settings = initial({"type": "transcription", "audio": {"input": heard}, "include": settings.get("include")})
+    if wanted.model is not None and settings["type"] == "realtime":
+        settings = merged(settings, {"model": wanted.model})
+    return settings
 
 
 def _detection(before: object, update: Json) -> Json:

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "bcfeed8ed88901e2d8b1e7e6bda2cbfc1d9ce199d041f670f137f36ff7c2ec8b"
+DIGEST: Final = "c4463939e2bff6b781fba8b48b6578675ab385809b5bb3bf2c0be30b8f59bf2f"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3900,6 +3900,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-S7": "A session ends when it said it would",
     "R-S10": "The model and the tracing stay",
     "R-S9": "A transcription session has no responses",
+    "R-S11": "The handshake names the model and the kind of session",
     "R-S8": "Rate limits are told after each response",
     "R-I1": "Speech starts, stops and is committed, in this order",
     "R-I2": "Speech keeps the id it was announced with",
