@@ -54,6 +54,7 @@ __all__ = [
     "convert_client_event",
     "convert_server_event",
     "encode",
+    "encode_json",
     "encode_text",
     "item_from_builtins",
     "server_decoder",
@@ -341,6 +342,11 @@ def encode(event: Message | Opaque) -> bytes:
         return _encode(event)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _inexpressible(event, error) from None
+
+
+def encode_json(data: JsonObject) -> bytes:
+    """Plain JSON values, such as `to_builtins` answers, as JSON in UTF-8."""
+    return _encode(data)
 
 
 def encode_text(event: Message | Opaque) -> str:

@@ -19,6 +19,7 @@ OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
 Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
+SessionType: TypeAlias = Literal["realtime", "transcription", "translation"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -141,6 +142,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
+    ``session_type`` (client): what the endpoint serves, for as long as ``session.created`` has not said it.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
     ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
     ``retain_output_audio`` (server): keep generated audio for who retrieves its item.
@@ -161,6 +163,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     timers: Durations = Durations()
     dials: int = 1
+    session_type: SessionType = "realtime"
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     retain_output_audio: bool = False
@@ -180,6 +183,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
         _check_choice("on_speech", self.on_speech, OnSpeech)
         _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
+        _check_choice("session_type", self.session_type, SessionType)
         _check_choice("stepper", self.stepper, Stepper)
 
 

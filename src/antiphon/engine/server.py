@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.actions import (
     Actions,
     Deliver,
@@ -23,6 +24,7 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     client_decoder,
+    convert_client_event,
     encode,
     encode_text,
     item_from_builtins,
@@ -33,6 +35,7 @@ from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
     TranscriptionResult,
+    TranslationContent,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.errors import Fault, LocalProtocolError
@@ -69,7 +72,6 @@ _FREE_EVENTS = (
 """What a server application may send by itself: nothing in the engine hangs on these."""
 
 _MOST_EVENT_ID = 512
-_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -184,8 +186,18 @@ class ServerSession(Session, role=Role.SERVER):
 
     @property
     def converses(self) -> bool:
-        """Whether the session has responses at all: one that only transcribes has none (R-S9)."""
-        return bool(self.settings["type"] != "transcription")
+        """Whether the session has responses at all: one that only transcribes, or translates, has none (R-S9)."""
+        return bool(self.settings["type"] == "realtime")
+
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session."""
+        return bool(self.settings["type"] == "translation")
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The types of the events that this kind of session takes (R-X1)."""
+        return translation.COMMANDS if self.translates else translation.CONVERSATION_COMMANDS
 
     @property
     def turn_detection(self) -> m.TurnDetection | None:
@@ -234,14 +246,18 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif event.type not in _SUPPORTED:
-            self.refused = _unsupported(event.type)
+        elif event.type not in self.supported:
+            self.refused = self._unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
             self.refused = unknown_parameter(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
             HANDLERS[type(event)](self, event)
+
+    def _unsupported(self, event_type: str) -> Refusal:
+        supported = ", ".join(f"'{name}'" for name in self.supported)
+        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -258,13 +274,21 @@ class ServerSession(Session, role=Role.SERVER):
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
+        if self.translates and repaired.event.type == m.SessionUpdate.type:
+            meant = translation.with_its_type(repaired.data)
+            again = repaired if meant is None else convert_client_event(meant)
+            if isinstance(again, m.SessionUpdate):
+                self.act(Deliver(again, raw))
+                self._take(again, raw)
+                return
+            repaired = again if isinstance(again, Repaired) else repaired
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif event.type not in _SUPPORTED:
-            self.refused = _unsupported(event.type)
+        elif event.type not in self.supported:
+            self.refused = self._unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
         else:
@@ -454,6 +478,8 @@ class ServerSession(Session, role=Role.SERVER):
 
     def generate(self, content: Content, now: Instant) -> Actions:
         self.command_at(now)
+        if isinstance(content, TranslationContent):
+            return self._translate(content, now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
@@ -464,6 +490,19 @@ class ServerSession(Session, role=Role.SERVER):
             raise problem
         self.enter(now)
         self.responder.take(content, record)
+        return self.leave()
+
+    def _translate(self, content: TranslationContent, now: Instant) -> Actions:
+        if not self.translates:
+            raise LocalProtocolError(f"{type(content).__name__}: this session does not translate", rule="R-X1")
+        event = translation.event_of(content)
+        if self.link.state != "open" or event.type not in SESSION.cells[self.place.state]:
+            return ()  # the client left while the brain was at work
+        problem = translation.problem_with(content)
+        if problem is not None:
+            raise problem
+        self.enter(now)
+        self.step(SESSION, self.place, event.type, event)
         return self.leave()
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
@@ -477,8 +516,3 @@ class ServerSession(Session, role=Role.SERVER):
         from antiphon.engine.snapshot import load_server
 
         load_server(self, snapshot, now)
-
-
-def _unsupported(event_type: str) -> Refusal:
-    supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
-    return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})
