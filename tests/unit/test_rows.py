@@ -31,6 +31,7 @@ from antiphon import (
     Session,
     SessionConfig,
     Snapshot,
+    SourceText,
     TextDelta,
     Timer,
     TranscriptCompleted,
@@ -38,6 +39,9 @@ from antiphon import (
     TranscriptFailed,
     TranscriptionResult,
     TranscriptSegment,
+    TranslatedAudio,
+    TranslatedText,
+    TranslationFinished,
     error_event,
 )
 from antiphon import messages as m
@@ -363,8 +367,20 @@ def test_a_client_takes_every_row_of_the_session() -> None:
     def situation(talk: Talk) -> Hashable:
         return talk.client.state, talk.client.link.state, bool(talk.client.unanswered)
 
+    translation: Acts[Talk] = {
+        **{name: acts[name] for name in ("opened", "updated", "fatal", "restored")},
+        "created": hears("session.created", session={"type": "translation"}),
+        "update": lambda talk: talk.say(m.SessionUpdate(session=m.TranslationSession())),
+        "heard": hears("session.input_transcript.delta", delta="a"),
+        "said": hears("session.output_transcript.delta", delta="a"),
+        "spoken": hears("session.output_audio.delta", delta="AAAA"),
+        "close": lambda talk: talk.say(m.SessionClose()),
+        "closed": hears("session.closed"),
+    }
     fresh, sideband = partial(Talk, begun=False), partial(Talk, begun=False, transport="sideband")
-    assert untaken(incoming.SESSION, (fresh, acts, situation), (sideband, acts, situation)) == set()
+    translating = partial(Talk, begun=False, session_type="translation")
+    worlds = ((fresh, acts, situation), (sideband, acts, situation), (translating, translation, situation))
+    assert untaken(incoming.SESSION, *worlds) == set()
 
 
 def tick(talk: Talk) -> object:
@@ -602,7 +618,20 @@ def test_a_server_takes_every_row_of_the_session_that_is_not_for_who_listens() -
     def situation(host: Host) -> Hashable:
         return host.server.state, host.server.link.state
 
-    assert untaken(serving.SESSION, (partial(Host, begun=False), acts, situation)) == {
+    translation: Acts[Host] = {
+        **acts,
+        "update": lambda host: host.hear("session.update", session={"audio": {}}),
+        "audio": lambda host: host.hear("session.input_audio_buffer.append", audio="AAAAAAAA"),
+        "no audio": lambda host: host.hear("session.input_audio_buffer.append", audio="%"),
+        "close": lambda host: host.hear("session.close"),
+        "heard": lambda host: host.think(SourceText("a")),
+        "said": lambda host: host.think(TranslatedText("a")),
+        "spoken": lambda host: host.think(TranslatedAudio(b"ab")),
+        "finished": lambda host: host.think(TranslationFinished()),
+    }
+    conversing = partial(Host, begun=False)
+    translating = partial(Host, begun=False, session={"type": "translation"})
+    assert untaken(serving.SESSION, (conversing, acts, situation), (translating, translation, situation)) == {
         Cell("awaiting", "internal.early_event"),
     }
 

@@ -251,6 +251,15 @@ def _expired() -> Talk:
     return talk
 
 
+def _translating() -> Talk:
+    """A client of a translation whose audio has changed its rate."""
+    talk = Talk(session={"type": "translation"})
+    talk.hear("session.output_audio.delta", delta="AAAA")
+    talk.hear("session.output_audio.delta", delta="AAAA", sample_rate=16000)
+    talk.lose_socket()
+    return talk
+
+
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
     host = Host(retain_input_audio=True, retain_output_audio=True)
@@ -283,7 +292,7 @@ def _beta_host() -> Host:
     return Host(dialect="beta")
 
 
-CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta]
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta, _translating]
 HOSTS = [_host, _cleared, _beta_host]
 
 

@@ -42,6 +42,7 @@ from antiphon.engine.incoming import (
     NEVER_OVERDUE,
     RESPONSE,
     SESSION,
+    TRANSLATION_HANDLERS,
     find_item,
 )
 from antiphon.engine.legality import check
@@ -53,6 +54,7 @@ from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
+from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
 from antiphon.machines import Row
 
@@ -100,6 +102,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "stream_keys",
         "streams",
         "timeout_item_id",
+        "translated_parts",
         "usage",
     )
 
@@ -152,6 +155,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.speech_end_ms: int | None = None
         self.fatal_code: str | None = None
         self.has_spoken = False
+        self.translated_parts = 0
         self.usage = Usage()
         self.account = RateLimits(limits.rate_limit_names)
 
@@ -246,15 +250,17 @@ class ClientSession(Session, role=Role.CLIENT):
 
     @property
     def translates(self) -> bool:
-        """Whether this is a translation session, as far as the server has told."""
-        return isinstance(self.configuration, m.TranslationSession)
+        """Whether this is a translation session: as the server told, before that as the configuration says."""
+        if self.configuration is None:
+            return self.config.session_type == "translation"
+        return type(self.configuration) is m.TranslationSession
 
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
             event = as_unknown(event, raw)
         self.act(Deliver(event, raw))
-        handler = HANDLERS.get(type(event))
+        handler = HANDLERS.get(type(event)) or TRANSLATION_HANDLERS.get(type(event))
         if handler is not None:
             self._check_order(event)
             handler(self, event)
@@ -359,7 +365,7 @@ class ClientSession(Session, role=Role.CLIENT):
         event = self.identify(event)
         self.acknowledgements.sent(event, cast(str, event.event_id))
         self.transmit(self.written(event))
-        if isinstance(event, m.InputAudioBufferAppend):
+        if isinstance(event, m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend):
             padding = event.audio[-2:].count("=")
             self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
             return
@@ -370,6 +376,8 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):
             self._cancelling(event)
+        elif isinstance(event, m.SessionClose):
+            self.step(SESSION, self.place, event.type, event)
         if isinstance(event, m.ConversationItemCreate):
             item = event.item
             if isinstance(item, m.FunctionCallItem):
@@ -388,6 +396,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def written(self, event: m.ClientEvent) -> bytes:
         """A command as it goes out, in the dialect of the server."""
+        if isinstance(event, m.SessionUpdate) and self.translates:
+            return update_message(event)
         if self.dialect == "beta":
             return encode_json(write_client(to_builtins(event)))
         return encode(event)
@@ -413,12 +423,15 @@ class ClientSession(Session, role=Role.CLIENT):
             raise LocalProtocolError(f"{size} bytes of audio in one event, at most 15 MiB", rule="R-I6")
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
+        translates = self.translates
+        if translates and self.place.state in ("closing", "ended"):
+            raise LocalProtocolError("the translation is closing and takes no more audio", rule="R-X3")
         self.now = now
         if self.link.state != "open":
             self._keep_audio(bytes(pcm))
             return ()
         self.input_audio.append(size)
-        return (TransmitMessage(append_message(pcm)),)
+        return (TransmitMessage(append_message(pcm, translates=translates)),)
 
     def _keep_audio(self, pcm: bytes) -> None:
         """Between sockets the newest `limits.gap_audio_ms` stay."""
@@ -452,6 +465,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def interrupt(self, now: Instant) -> Actions:
         self.command_at(now)
+        if self.translates:
+            raise LocalProtocolError("a translation has no turn to interrupt; stop the player", rule="R-X2")
         self.enter(now)
         self.arbiter.withdraw()
         if self.link.state == "open":
@@ -712,7 +727,7 @@ class ClientSession(Session, role=Role.CLIENT):
         for entry in gap:
             if isinstance(entry, bytes):
                 self.input_audio.append(len(entry))
-                self.transmit(append_message(entry))
+                self.transmit(append_message(entry, translates=self.translates))
             else:
                 self._submit(entry[0], forced=entry[1])
 

@@ -21,6 +21,7 @@ Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
 DialectChoice: TypeAlias = Literal["auto", "ga", "beta"]
+SessionType: TypeAlias = Literal["realtime", "transcription", "translation"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -147,6 +148,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
+    ``session_type`` (client): what the endpoint serves, for as long as ``session.created`` has not said it.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
     ``models`` (server): the models that a handshake may name; without any, whatever it names becomes the session's.
     ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
@@ -170,6 +172,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     timers: Durations = Durations()
     dials: int = 1
+    session_type: SessionType = "realtime"
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     retain_output_audio: bool = False
@@ -192,6 +195,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
         _check_choice("on_speech", self.on_speech, OnSpeech)
         _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
+        _check_choice("session_type", self.session_type, SessionType)
         _check_choice("stepper", self.stepper, Stepper)
 
 

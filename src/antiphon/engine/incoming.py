@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
+from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.request import is_tagged
@@ -65,6 +67,19 @@ class SessionRules:
                 taken = AudioFormat.from_session({"type": named.type or None, "rate": named.rate or None})
                 if taken is not None and taken != session.input_audio.format:
                     session.input_audio.set_format(taken)
+
+    @staticmethod
+    def translate_text(_place: Place, _session: ClientSession, _event: object) -> None:
+        """The application has it from its `Deliver`."""
+
+    @staticmethod
+    def translate_audio(_place: Place, session: ClientSession, event: m.SessionOutputAudioDelta) -> None:
+        translation.play(session, event)
+
+    @staticmethod
+    def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed) -> None:
+        session.listener.finish(translation.TRANSLATION, session.translated_parts)
+        session.step(LINK, session.link, "internal.close", End(1000, "", None))
 
 
 SESSION = build("session", SessionRules, role="client")
@@ -504,6 +519,14 @@ def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdate
     session.step(SESSION, session.place, event.step_type, event)
 
 
+def on_translation(
+    session: ClientSession,
+    event: m.SessionInputTranscriptDelta | m.SessionOutputTranscriptDelta | m.SessionOutputAudioDelta | m.SessionClosed,
+) -> None:
+    """The events of a translation session."""
+    session.step(SESSION, session.place, event.type, event)
+
+
 def on_error(session: ClientSession, event: m.Error) -> None:
     """`error`: it names one command, or none, and changes nothing else (R-A2)."""
     cause = blame(event.error)
@@ -756,6 +779,14 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
 for _seen in {*SERVER_VIEWS["ga"].values(), *SERVER_VIEWS["beta"].values()}:  # the same events by other names
     if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
         HANDLERS[_seen] = HANDLERS[_known]
+
+TRANSLATION_HANDLERS: dict[type[object], Callable[..., None]] = {
+    m.SessionInputTranscriptDelta: on_translation,
+    m.SessionOutputTranscriptDelta: on_translation,
+    m.SessionOutputAudioDelta: on_translation,
+    m.SessionClosed: on_translation,
+}
+"""What each event of a translation's server does to its client; to any other it is unknown (R-X1)."""
 
 NEVER_OVERDUE = frozenset(
     {m.Error, m.RateLimitsUpdated, m.ConversationCreated, m.InputAudioBufferDtmfEventReceived}

@@ -34,18 +34,42 @@ Send: TypeAlias = Callable[[m.ClientEvent], R]
 Given: TypeAlias = str | UnsetType
 
 
+class TranslatedAudioResource(Generic[R]):
+    """``.session.input_audio_buffer`` of a translation"""
+
+    __slots__ = ("_append_audio", "_send")
+
+    def __init__(self, send: Send[R], append_audio: Callable[[Pcm], R] | None) -> None:
+        self._send = send
+        self._append_audio = append_audio
+
+    def append(self, *, audio: Pcm | str, event_id: Given = UNSET) -> R:
+        """Add audio to be translated: PCM16 at 24 kHz, or a string that is base64 already; silence too."""
+        if isinstance(audio, str):
+            return self._send(m.SessionInputAudioBufferAppend(audio=audio, event_id=event_id))
+        if self._append_audio is not None and event_id is UNSET:
+            return self._append_audio(audio)
+        return self._send(m.SessionInputAudioBufferAppend(audio=encode_base64(audio), event_id=event_id))
+
+
 class SessionResource(Generic[R]):
     """``.session``"""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_send", "input_audio_buffer")
 
-    def __init__(self, send: Send[R]) -> None:
+    def __init__(self, send: Send[R], append_audio: Callable[[Pcm], R] | None = None) -> None:
         self._send = send
+        self.input_audio_buffer = TranslatedAudioResource(send, append_audio)
+
+    def close(self, *, event_id: Given = UNSET) -> R:
+        """End a translation: what was sent is still translated, then the server ends the session."""
+        return self._send(m.SessionClose(event_id=event_id))
 
     def update(self, *, session: m.AnySession | Mapping[str, object], event_id: Given = UNSET) -> R:
         """Change the keys that ``session`` carries (null clears); one invalid key refuses them all (R-S3).
 
-        A dict without ``type`` is a "realtime" session. Raises `LocalProtocolError` for a dict that does not fit.
+        A dict without ``type`` is a "realtime" session; one of a translation says so. Raises `LocalProtocolError` for a
+        dict that does not fit.
         """
         if not isinstance(session, Mapping):
             return self._send(m.SessionUpdate(session=session, event_id=event_id))
@@ -173,7 +197,7 @@ class ResponseResource(Generic[R, Q]):
 
 
 class Resources(Generic[R, Q]):
-    """The eleven commands of a client, bound to ``send``.
+    """The commands of a client, bound to ``send``.
 
     ``send(event)`` takes a finished message · ``create(event)`` takes a `ResponseCreate`, apart because adapters
     return a handle for it, on which its outcome is awaited (where they do not, it is ``send`` again) ·
@@ -189,7 +213,7 @@ class Resources(Generic[R, Q]):
         *,
         append_audio: Callable[[Pcm], R] | None = None,
     ) -> None:
-        self.session = SessionResource(send)
+        self.session = SessionResource(send, append_audio)
         self.conversation = ConversationResource(send)
         self.input_audio_buffer = InputAudioBufferResource(send, append_audio)
         self.output_audio_buffer = OutputAudioBufferResource(send)

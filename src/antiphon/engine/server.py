@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.actions import (
     Actions,
     Deliver,
@@ -24,6 +25,7 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     client_decoder,
+    convert_client_event,
     encode,
     encode_json,
     encode_text,
@@ -35,6 +37,7 @@ from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
     TranscriptionResult,
+    TranslationContent,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.dialects import Dialect, asked_for, session_to_ga, write_server
@@ -74,8 +77,6 @@ FreeEvent: TypeAlias = (
 """What a server application may send by itself: nothing but the end of the session hangs on these."""
 
 _MOST_EVENT_ID = 512
-_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
-_WITHOUT_RESPONSES = tuple(name for name in _SUPPORTED if not name.startswith(("response.", "output_")))
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -191,8 +192,20 @@ class ServerSession(Session, role=Role.SERVER):
 
     @property
     def converses(self) -> bool:
-        """Whether the session has responses at all: one that only transcribes has none (R-S9)."""
-        return bool(self.settings["type"] != "transcription")
+        """Whether the session has responses at all: one that only transcribes, or translates, has none (R-S9)."""
+        return bool(self.settings["type"] == "realtime")
+
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session."""
+        return bool(self.settings["type"] == "translation")
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The types of the events that this kind of session takes (R-X1)."""
+        if self.translates:
+            return translation.COMMANDS
+        return translation.CONVERSATION_COMMANDS if self.converses else translation.TRANSCRIPTION_COMMANDS
 
     @property
     def turn_detection(self) -> m.TurnDetection | None:
@@ -241,7 +254,7 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif type(event) not in HANDLERS or _step_type(event) not in self._supported:
+        elif type(event) not in HANDLERS or _step_type(event) not in self.supported:
             self.refused = self._unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
             unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
@@ -251,13 +264,8 @@ class ServerSession(Session, role=Role.SERVER):
         else:
             HANDLERS[type(event)](self, event)
 
-    @property
-    def _supported(self) -> tuple[str, ...]:
-        """What a client may say: in a session that only transcribes, nothing of responses (R-S9)."""
-        return _SUPPORTED if self.converses else _WITHOUT_RESPONSES
-
     def _unsupported(self, event_type: str) -> Refusal:
-        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self._supported)})
+        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self.supported)})
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -274,12 +282,20 @@ class ServerSession(Session, role=Role.SERVER):
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
+        if self.translates and repaired.event.type == m.SessionUpdate.type:
+            meant = translation.with_its_type(repaired.data)
+            again = repaired if meant is None else convert_client_event(meant)
+            if isinstance(again, m.SessionUpdate):
+                self.act(Deliver(again, raw))
+                self._take(again, raw)
+                return
+            repaired = again if isinstance(again, Repaired) else repaired
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif _step_type(event) not in self._supported:
+        elif _step_type(event) not in self.supported:
             self.refused = self._unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
@@ -500,6 +516,8 @@ class ServerSession(Session, role=Role.SERVER):
 
     def generate(self, content: Content, now: Instant) -> Actions:
         self.command_at(now)
+        if isinstance(content, TranslationContent):
+            return self._translate(content, now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
@@ -510,6 +528,19 @@ class ServerSession(Session, role=Role.SERVER):
             raise problem
         self.enter(now)
         self.responder.take(content, record)
+        return self.leave()
+
+    def _translate(self, content: TranslationContent, now: Instant) -> Actions:
+        if not self.translates:
+            raise LocalProtocolError(f"{type(content).__name__}: this session does not translate", rule="R-X1")
+        event = translation.event_of(content)
+        if self.link.state != "open" or event.type not in SESSION.cells[self.place.state]:
+            return ()  # the client left while the brain was at work
+        problem = translation.problem_with(content)
+        if problem is not None:
+            raise problem
+        self.enter(now)
+        self.step(SESSION, self.place, event.type, event)
         return self.leave()
 
     # -- snapshot ------------------------------------------------------------------------------------------------------

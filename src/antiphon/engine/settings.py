@@ -76,11 +76,19 @@ TRANSCRIPTION_DEFAULTS: Final[Json] = {
 }
 """The same for a session that only transcribes."""
 
+TRANSLATION_DEFAULTS: Final[Json] = {
+    "type": "translation",
+    "audio": {"input": {"transcription": None, "noise_reduction": None}, "output": {}},
+}
+"""The same for a session that translates."""
+
+_BY_TYPE: Final[Mapping[str, Json]] = {"transcription": TRANSCRIPTION_DEFAULTS, "translation": TRANSLATION_DEFAULTS}
+
 
 def initial(config: Mapping[str, Any] | None) -> Json:
     """What a session begins with, where the server's ``config`` names some of it."""
     config = config or {}
-    return merged(TRANSCRIPTION_DEFAULTS if config.get("type") == "transcription" else DEFAULTS, config)
+    return merged(_BY_TYPE.get(config.get("type", ""), DEFAULTS), config)
 
 
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
@@ -171,10 +179,13 @@ def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCrea
         if session is None:
             return None
         refused = unknown_key(type(event.session), session, "session", without=_ONLY_BETA | _SERVERS_KEYS)
-        if refused is None and isinstance(event.session, m.TranscriptionSession):
-            audio = session.get("audio")
-            if isinstance(audio, dict) and "output" in audio:
+        audio = session.get("audio")
+        output = audio.get("output") if isinstance(audio, dict) else None
+        if refused is None and output is not None:
+            if isinstance(event.session, m.TranscriptionSession):
                 return Refusal("unknown_parameter", {"param": "session.audio.output"})
+            if "language" in output and not isinstance(event.session, m.TranslationSession):
+                return Refusal("unknown_parameter", {"param": "session.audio.output.language"})
         return refused
     response = parsed(text, "response")
     if response is None:

@@ -116,6 +116,7 @@ class ClientState(Struct, frozen=True):
     speech_end_ms: int | None
     fatal_code: str | None
     has_spoken: bool
+    translated_parts: int
     detection: TurnDetection | None
     usage: Usage
     rate_limits: list[RateLimitState]
@@ -261,6 +262,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         speech_end_ms=session.speech_end_ms,
         fatal_code=session.fatal_code,
         has_spoken=session.has_spoken,
+        translated_parts=session.translated_parts,
         detection=session.detection,
         usage=session.usage,
         rate_limits=session.account.dump(now),
@@ -312,6 +314,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_end_ms = state.speech_end_ms
     session.fatal_code = state.fatal_code
     session.has_spoken = state.has_spoken
+    session.translated_parts = state.translated_parts
     session.detection = state.detection
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
