@@ -194,7 +194,7 @@ DIALECTS = {
 
 
 def is_of_a_dialect(cls: type[m.ServerEvent], each: Spoiled) -> bool:
-    """Whether some known server would have sent the spoiled event as it is (R-E7)."""
+    """Whether some known server would have sent the spoiled event as it is (R-E8)."""
     if each.how in ("missing", "null") and any(
         cls.type in lack.types and each.path.removeprefix("$.") in lack.fields for lack in LACKS
     ):

@@ -402,6 +402,10 @@ class ClientSession(Session, role=Role.CLIENT):
             return encode_json(write_client(to_builtins(event)))
         return encode(event)
 
+    def meant(self, dialect: Dialect) -> None:
+        if self.config.dialect == "auto":
+            self.dialect = dialect
+
     def deviated(self, row: Row, event: object) -> None:
         delivered = next((action for action in reversed(self.out) if type(action) is Deliver), None)
         if delivered is None or not is_habit(row.rule, delivered.event, delivered.raw):

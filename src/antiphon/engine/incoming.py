@@ -50,7 +50,8 @@ class SessionRules:
 
     @staticmethod
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
-        return session.acknowledgements.answered("session.update", event) is not None
+        answered = session.acknowledgements.answered("session.update", event) is not None
+        return answered or session.config.transport != "websocket"  # there a session has more clients than this
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
