@@ -8,12 +8,12 @@ from msgspec import UNSET, structs
 
 from antiphon import Actions, ClientSession, Conversation, Session
 from antiphon import messages as m
-from antiphon.engine import incoming, legality
+from antiphon.engine import incoming, legality, serving
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
-from unit.server_helpers import Host
+from unit.server_helpers import Host, refusal
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
@@ -165,7 +165,10 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
             assert talk.refused(message(item_id)).rule == "R-C11"
         assert talk.refused(message("x" * 33)).code == "string_above_max_length"
         assert sent(talk.say(message("x" * 32)))[0]["item"]["id"] == "x" * 32
-        for made in (talk.client.next_id("item"), Host().adds()):
+        host = Host()
+        foreign = "1f0b9f7e-3d5c-4a55-9f6e-d6a0c7f0c0de"
+        assert refusal(host.hear("conversation.item.create", item=said(foreign)))["param"] == "item.id"
+        for made in (talk.client.next_id("item"), host.adds()):
             assert re.fullmatch(r"[A-Za-z0-9_-]{1,32}", made)
 
     def as_a_uuid(_session: Session, prefix: str) -> str:
@@ -175,6 +178,7 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
         check,
         replaced(legality, "_ID", re.compile(r"(?s).*\Z")),
         replaced(legality, "_ID", re.compile(r".{1,32}\Z")),
+        replaced(serving, "problem_with_id", nothing),
         replaced(Session, "next_id", as_a_uuid),
     )
 
@@ -228,10 +232,13 @@ def test_trap_24_audio_of_the_assistant_is_not_seeded() -> None:
     def check() -> None:
         talk = Talk()
         audio = m.MessageItem(role="assistant", content=[m.OutputAudio(audio="AAAA", transcript="Hi")])
-        refusal = talk.refused(m.ConversationItemCreate(item=audio))
-        assert refusal.rule == "R-C13" and "output_text" in str(refusal)
+        refused = talk.refused(m.ConversationItemCreate(item=audio))
+        assert refused.rule == "R-C13" and "output_text" in str(refused)
         (seed,) = sent(talk.say(message("m1", "Hi", role="assistant")))
         assert seed["item"]["content"] == [{"type": "output_text", "text": "Hi"}]
+
+        item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "audio": "AAAA"}]}
+        assert refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
 
     def anything(_item: m.MessageItem) -> list[object]:
         return []

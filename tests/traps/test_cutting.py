@@ -11,6 +11,7 @@ from antiphon.engine.audio import AudioFormat, Remainder
 from antiphon.engine.playback import Entry, PlaybackLedger
 from traps.wrong import client_handles, replaced, trap
 from unit.engine_helpers import MS, Talk, at, delivered, heard, of, rules, sent, sent_types, spoken, stops
+from unit.server_helpers import Host, refusal
 
 
 def barges_in(talk: Talk, item_id: str = "user") -> Actions:
@@ -47,6 +48,12 @@ def test_trap_01_a_cut_is_a_whole_number_of_heard_milliseconds_within_what_came(
         }
         assert cut(0)["audio_end_ms"] == 0
         assert cut(240_000)["audio_end_ms"] == 1000
+
+        host = Host()
+        item_id = host.speaks(300)
+        for ms, code in ((301, "invalid_value"), (-1, "integer_below_min_value"), (33.5, "invalid_type")):
+            wanted = {"item_id": item_id, "content_index": 0, "audio_end_ms": ms}
+            assert refusal(host.hear("conversation.item.truncate", **wanted))["code"] == code
 
     finish = PlaybackLedger.finish_cut
 
