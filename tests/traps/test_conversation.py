@@ -12,6 +12,7 @@ from antiphon.engine import incoming, legality, serving
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
+from unit import server_helpers
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
 from unit.server_helpers import Host, refusal
 
@@ -167,7 +168,8 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
         assert sent(talk.say(message("x" * 32)))[0]["item"]["id"] == "x" * 32
         host = Host()
         foreign = "1f0b9f7e-3d5c-4a55-9f6e-d6a0c7f0c0de"
-        assert refusal(host.hear("conversation.item.create", item=said(foreign)))["param"] == "item.id"
+        answers = server_helpers.sent(host.hear("conversation.item.create", item=said(foreign)))
+        assert [answer.get("error", {}).get("param") for answer in answers] == ["item.id"]
         for made in (talk.client.next_id("item"), host.adds()):
             assert re.fullmatch(r"[A-Za-z0-9_-]{1,32}", made)
 
