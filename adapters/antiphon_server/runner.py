@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from antiphon import (
     Action,
     AudioDelta,
+    AudioFormat,
     Deliver,
     InputAudio,
     InputCommitted,
@@ -146,8 +147,14 @@ class Runner:
             audio=None if speech is None else speech[1],
             speaks="audio" in (modalities or ()),
             input_format=self._session.input_audio_buffer.format,
-            output_format=self._session.output_format,
+            output_format=self._format_of(request),
         )
+
+    def _format_of(self, request: ResponseRequested) -> AudioFormat:
+        """What this answer is spoken in: its own format, else the session's."""
+        audio = request.params.audio
+        named = audio.output.format if audio and audio.output else None
+        return (AudioFormat.from_session(named) if named else None) or self._session.output_format
 
     def _read(self, request: ResponseRequested) -> tuple[Newest, str, str, str]:
         """The newest item as a brain sees it, the newest words of the user and of a tool, and the newest item's id."""

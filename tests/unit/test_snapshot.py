@@ -251,6 +251,15 @@ def _expired() -> Talk:
     return talk
 
 
+def _translating() -> Talk:
+    """A client of a translation whose audio has changed its rate."""
+    talk = Talk(session={"type": "translation"})
+    talk.hear("session.output_audio.delta", delta="AAAA")
+    talk.hear("session.output_audio.delta", delta="AAAA", sample_rate=16000)
+    talk.lose_socket()
+    return talk
+
+
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
     host = Host(retain_input_audio=True, retain_output_audio=True)
@@ -273,8 +282,18 @@ def _cleared() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired]
-HOSTS = [_host, _cleared]
+def _beta() -> Talk:
+    """A client of a server that speaks the beta dialect."""
+    return Talk(dialect="beta")
+
+
+def _beta_host() -> Host:
+    """A server that speaks it."""
+    return Host(dialect="beta")
+
+
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta, _translating]
+HOSTS = [_host, _cleared, _beta_host]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

@@ -59,7 +59,7 @@ class Connection:
     monotonic clock. The methods are those of `Session`, with bytes in place of messages.
     """
 
-    __slots__ = ("_entropy", "_last_received", "_pinged", "_wire", "config", "session")
+    __slots__ = ("_entropy", "_last_received", "_pinged", "_query", "_wire", "config", "session")
 
     def __init__(self, role: Role, config: ConnectionConfig, *, now: Instant, entropy: Entropy) -> None:
         if role == Role.CLIENT and config.endpoint is None:
@@ -70,6 +70,7 @@ class Connection:
         self._wire: Wire | None = None
         self._last_received = now
         self._pinged = now
+        self._query = ""
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -139,13 +140,22 @@ class Connection:
         return tuple(out)
 
     def accept(self, now: Instant, *, subprotocol: str | None = None, headers: Headers = ()) -> Actions:
-        """Server: answer `HandshakeReceived`. Raises `LocalProtocolError` if none waits, or it cannot be said."""
+        """Server: answer `HandshakeReceived`. Raises `LocalProtocolError` if none waits, or it cannot be said.
+
+        The session is of the kind and the model that the query asks for; one for a model that is none of
+        ``config.session.models`` is refused with 404 (R-S11).
+        """
         wire = self._waiting(now)
+        refused = self.session.problem_with_query(self._query)
+        if refused is not None:
+            body = msgspec.json.encode({"error": refused.detail(None)})
+            return self.reject(now, 404, (("Content-Type", "application/json"),), body)
         try:
             response, events = wire.accept(subprotocol=subprotocol, headers=headers)
         except ValueError as error:
             raise LocalProtocolError(str(error), rule="R-L5") from None
         session = self.session
+        session.accept_query(self._query)
         session.enter(now)
         session.act(Transmit(response))
         session.step(LINK, session.link, "internal.upgraded", None)
@@ -355,6 +365,8 @@ class Connection:
         elif isinstance(event, HandshakeAccepted):
             session.step(LINK, session.link, "internal.upgraded", None)
         elif isinstance(event, HandshakeRequest):
+            session.greeted(event.headers, event.subprotocols)
+            self._query = event.query
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):
             return self._end_handshake(now, b"", _refusal(event))

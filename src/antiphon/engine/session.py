@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overload
 
 from antiphon.engine import inputs
-from antiphon.engine.actions import Action, Actions, Closed, Report
+from antiphon.engine.actions import Action, Actions, Closed, Headers, Report
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End, Link
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.conversation import Conversation
+    from antiphon.engine.refusals import Refusal
     from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
     from antiphon.messages import ClientEvent, ServerEvent
@@ -364,6 +365,13 @@ class Session(_Common):
         detail = f"the peer closed with {code}" + (f": {reason}" if reason else "")
         return End(code, reason, Fault("eof", detail, "R-L4"))
 
+    def problem_with_query(self, query: str) -> Refusal | None:
+        """Server: why a handshake with this ``query`` is not accepted, None when it is."""
+        return None
+
+    def accept_query(self, query: str) -> None:
+        """Server: it is accepted; what it asks for holds."""
+
     def begin_generation(self) -> None:
         """A socket has opened: what the role does first on it."""
 
@@ -372,6 +380,9 @@ class Session(_Common):
 
     def end_generation(self) -> None:
         """Another socket will follow: what belonged to the session of the old one is forgotten."""
+
+    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
+        """Server: what a client's handshake says of it, before it is answered."""
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from antiphon.engine.codec import (
 )
 from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
@@ -92,6 +93,7 @@ class ClientState(Struct, frozen=True):
     """What only a client has."""
 
     place: str
+    dialect: Dialect
     detector: str
     configuration: dict[str, object] | None
     conversation: ConversationState
@@ -114,6 +116,7 @@ class ClientState(Struct, frozen=True):
     speech_end_ms: int | None
     fatal_code: str | None
     has_spoken: bool
+    translated_parts: int
     detection: TurnDetection | None
     usage: Usage
     rate_limits: list[RateLimitState]
@@ -124,6 +127,7 @@ class ServerState(Struct, frozen=True):
     """What only a server has, in a snapshot."""
 
     place: str
+    dialect: Dialect
     detector: str
     session_id: str
     conversation_id: str
@@ -232,6 +236,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
     configuration, clock = session.configuration, session.listener.clock
     state = ClientState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         configuration=None if configuration is None else without_credentials(to_builtins(configuration)),
         conversation=session.conversation.dump(),
@@ -257,6 +262,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         speech_end_ms=session.speech_end_ms,
         fatal_code=session.fatal_code,
         has_spoken=session.has_spoken,
+        translated_parts=session.translated_parts,
         detection=session.detection,
         usage=session.usage,
         rate_limits=session.account.dump(now),
@@ -278,6 +284,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     load_common(session, snapshot.common, now)
     limits = session.config.limits
     session.place.state = state.place
+    session.dialect = state.dialect
     session.detector.state = state.detector
     session.configuration = None if state.configuration is None else session_from_builtins(state.configuration)
     session.conversation.load(state.conversation)
@@ -307,6 +314,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_end_ms = state.speech_end_ms
     session.fatal_code = state.fatal_code
     session.has_spoken = state.has_spoken
+    session.translated_parts = state.translated_parts
     session.detection = state.detection
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
@@ -328,6 +336,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
     outputs, params = session.responder.outputs, session.responder.params
     state = ServerState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         session_id=session.session_id,
         conversation_id=session.conversation_id,
@@ -372,6 +381,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         raise SnapshotError("a snapshot of a server without its server half")
     load_common(session, snapshot.common, now)
     session.place.state = state.place
+    session.speak(state.dialect)
     session.detector.state = state.detector
     session.session_id = state.session_id
     session.conversation_id = state.conversation_id

@@ -18,6 +18,7 @@ from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
+from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
 
 __all__ = [
     "CATEGORIES",
@@ -34,18 +35,22 @@ __all__ = [
     "Flow",
     "FlowMatch",
     "HandlerFailure",
+    "Line",
     "RealtimeError",
     "Registration",
     "Retrier",
     "RetryPolicy",
     "Router",
     "ServerEventType",
+    "Span",
     "Stream",
     "StreamKey",
     "StreamKind",
     "StreamUpdate",
     "Streams",
     "Summary",
+    "Timeline",
+    "Transcript",
     "aliases_of",
     "canonical",
     "categories_of",
