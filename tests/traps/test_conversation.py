@@ -11,6 +11,7 @@ from antiphon import messages as m
 from antiphon.engine import incoming, legality, serving
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
+from antiphon.messages.beta import SERVER_VIEWS
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
 from unit import server_helpers
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
@@ -262,7 +263,21 @@ def test_trap_25_items_and_parts_name_their_contents_differently() -> None:
         assert rules(actions) == []
         assert [node.text for node in talk.client.conversation] == ["Hi", "Yo"]
 
-        part = m.MessageItem(role="assistant", content=[m.TextPart(text="Hi")])
+        beta = Talk()  # the beta's names, and in its items the names of parts
+        beta.created("r1")
+        beta.generates("r1", {**said("i1", role="assistant"), "content": []})
+        actions = beta.part("r1", "i1", type="text")
+        actions += beta.hear("response.text.delta", delta="Yo", **at("r1", "i1"))
+        actions += beta.hear("response.output_text.delta", delta="!", **at("r1", "i1"))  # and both on one connection
+        assert beta.client.conversation.items[0].text == "Yo!"
+        actions += beta.hear("response.text.done", text="Yo!", **at("r1", "i1"))
+        actions += beta.hear("response.content_part.done", part={"type": "text", "text": "Yo!"}, **at("r1", "i1"))
+        final = {**said("i1"), "role": "assistant", "content": [{"type": "text", "text": "Yo!"}]}
+        actions += beta.finishes("r1", final)
+        assert rules(actions) == []
+        assert beta.client.conversation.items[0].text == "Yo!"
+
+        part = m.MessageItem(role="assistant", content=[m.TextPart(text="Hi")])  # type: ignore[list-item]  # the trap
         assert talk.refused(m.ConversationItemCreate(item=part)).rule == "R-C13"
 
     def named_as_in_items(_stream: object, _session: object, event: m.ResponseContentPartAdded) -> bool:
@@ -272,7 +287,12 @@ def test_trap_25_items_and_parts_name_their_contents_differently() -> None:
         role = {**legality._CONTENT_OF_ROLE, "assistant": (m.TextPart, m.OutputText)}
         patch.setattr(legality, "_CONTENT_OF_ROLE", role)  # type: ignore[attr-defined]
 
-    trap(check, guard(CONTENT_PART, "is_text", named_as_in_items), text_for_everybody)
+    trap(
+        check,
+        guard(CONTENT_PART, "is_text", named_as_in_items),
+        text_for_everybody,
+        client_handles(SERVER_VIEWS["ga"]["response.text.delta"], nothing),
+    )
 
 
 def test_trap_32_a_transcript_belongs_to_the_item_that_it_names() -> None:
@@ -302,6 +322,15 @@ def test_trap_33_the_whole_text_replaces_its_deltas() -> None:
         talk.hear(f"{TRANSCRIPTION}.completed", item_id="u1", content_index=0, transcript="Hello!", usage={})
         assert text(talk, "u1") == "Hello!"
 
+        clone = Talk()  # which says all of it so far each time, and calls it complete more than once
+        user_turn(clone, "u1", 0)
+        for words in ("Hel", "Hello"):
+            clone.hear(f"{TRANSCRIPTION}.updated", item_id="u1", content_index=0, transcript=words)
+            assert text(clone, "u1") == words
+        for words, status in (("Hello you", "in_progress"), ("Hello you!", "completed")):
+            clone.hear(f"{TRANSCRIPTION}.completed", item_id="u1", content_index=0, transcript=words, status=status)
+            assert text(clone, "u1") == words
+
         talk.created("r1")
         talk.generates("r1", {**said("i1", role="assistant"), "content": []}, previous="u1")
         talk.part("r1", "i1", type="text")
@@ -321,6 +350,7 @@ def test_trap_33_the_whole_text_replaces_its_deltas() -> None:
     trap(
         check,
         replaced(Conversation, "transcription_completed", transcripts_add_up),
+        replaced(Conversation, "transcription_updated", transcripts_add_up),
         replaced(Conversation, "text_done", texts_add_up),
     )
 
