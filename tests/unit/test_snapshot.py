@@ -265,7 +265,16 @@ def _cleared() -> Host:
 
 
 CLIENTS = [_turn, _answer, _silence, _commit, _overdue, _waiting, _expired]
-HOSTS = [_host, _cleared]
+
+
+def _delivering() -> Host:
+    """A server that delivers its audio itself."""
+    host = Host(transport="webrtc")
+    host.server.audio_played(host.speaks(100), 0, 24, 0)
+    return host
+
+
+HOSTS = [_host, _cleared, _delivering]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

@@ -130,7 +130,7 @@ class ArbiterPolicy(Struct, frozen=True, kw_only=True):
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a `Session` is told.
 
-    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so the engine plays and truncates
+    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so a client plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.

@@ -233,11 +233,13 @@ class Session(_Common):
         raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
-        """Client: send microphone audio, whole samples in the session's input format (R-I6)."""
+        """Client: send microphone audio, whole samples in the session's input format (R-I6). Server, over WebRTC: what
+        came in beside the events."""
         raise self._not_mine("append_audio")
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
-        """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received)."""
+        """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received).
+        Server, over WebRTC: so much of it has left (R-O1)."""
         raise self._not_mine("audio_played")
 
     def audio_stopped(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "cec2e57e63d8b4820e09232b01e044f91b60bceb2434e0c492873a3f8ef7c7a1"
+DIGEST: Final = "48aa9840d0882d2adbc73658c3e89407d190f0ad6920f3c6cc46418f84aa39b9"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1758,7 +1758,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         name="output_audio_buffer",
         initial="silent",
         final=("stopped", "cleared"),
-        roles=("client",),
+        roles=("client", "server"),
         stepped=True,
         states=("silent", "started", "stopped", "cleared"),
         rows=(
@@ -1770,7 +1770,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.started",
@@ -1780,7 +1780,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O2",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.started",
@@ -1790,7 +1790,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1800,7 +1800,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1810,7 +1810,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1820,7 +1820,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -1830,7 +1830,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -1840,7 +1840,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -1850,7 +1850,37 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
+            ),
+            RowSpec(
+                on="output_audio_buffer.started",
+                source=("silent",),
+                dest="started",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
+            ),
+            RowSpec(
+                on="output_audio_buffer.stopped",
+                source=("started",),
+                dest="stopped",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
+            ),
+            RowSpec(
+                on="output_audio_buffer.cleared",
+                source=("started",),
+                dest="cleared",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
             ),
         ),
     ),
@@ -3693,6 +3723,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-I5": "An idle timeout commits silence",
     "R-I6": "Audio is base64 of whole samples in the session's input format, at most 15 MiB an event",
     "R-O1": "Delivery starts, then stops or is cleared",
+    "R-O3": "What was not delivered is cut where the server delivers",
     "R-O2": "Delivery events exist only where the server delivers",
     "R-Q1": "One response at a time in the default conversation",
     "R-Q2": "A request is answered by the response that echoes its metadata",
