@@ -118,9 +118,8 @@ def test_a_deleted_item_cannot_be_referred_to() -> None:
     host = Host()
     item_id = host.adds()
     host.hear("conversation.item.delete", item_id=item_id)
-    error = refusal(
-        host.hear("response.create", response={"input": [WORDS, {"type": "item_reference", "id": item_id}]})
-    )
+    wanted = [WORDS, {"type": "item_reference", "id": item_id}]
+    error = refusal(host.hear("response.create", response={"input": wanted}))
     assert error["param"] == "response.input[1].id"
     assert host.server.default_response is None
 

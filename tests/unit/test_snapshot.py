@@ -292,8 +292,15 @@ def _beta_host() -> Host:
     return Host(dialect="beta")
 
 
+def _delivering() -> Host:
+    """A server that delivers its audio itself."""
+    host = Host(transport="webrtc")
+    host.server.audio_played(host.speaks(100), 0, 24, 0)
+    return host
+
+
 CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta, _translating]
-HOSTS = [_host, _cleared, _beta_host]
+HOSTS = [_host, _cleared, _beta_host, _delivering]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

@@ -138,7 +138,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     written for those.
     ``dialect``: what the peer is spoken to in. ``auto`` is, for a client, what ``session.created`` shows (GA before
     it), and for a server, what its client asked for in the handshake, else GA. What is *heard* may be any, always.
-    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so the engine plays and truncates
+    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so a client plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.

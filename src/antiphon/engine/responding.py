@@ -376,15 +376,19 @@ class Responder:
 
     def _speak(self, output: Output, content: AudioDelta) -> None:
         session = self._session
+        delivers = session.deliveries.are_ours
         output.samples += output.format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             session.has_spoken = True
             node = session.conversation.get(output.id)
-            if node is not None:  # the client may have deleted it meanwhile
+            if node is not None and (not delivers or session.deliveries.admits(output.record.id, output.id)):
+                # The client may have deleted it meanwhile, or cut its delivery.
                 session.spoken[output.id] = Spoken(output.format, output.samples)
                 if session.config.retain_output_audio and 0 not in node.cuts:
                     session.recordings.add(output.id, 0, output.format, content.audio)
                     session.trim()
+        if delivers:
+            return  # it goes another way than the events
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
@@ -480,7 +484,12 @@ class Responder:
             session.say(m.RateLimitsUpdated(rate_limits=list(session.rate_limits)))
         if record.in_conversation:
             cancelled = event.response.status == "cancelled"  # what it said is not played any more
-            session.hearing.await_voice(0 if cancelled else sum(output.played_ms for output in outputs))
+            if session.deliveries.are_ours:
+                playback_ms = session.deliveries.undelivered_ms(record.id)
+                session.deliveries.response_done(record.id)
+            else:
+                playback_ms = 0 if cancelled else sum(output.played_ms for output in outputs)
+            session.hearing.await_voice(playback_ms)
         self.close(record)
 
     def close(self, record: ResponseRecord) -> None:

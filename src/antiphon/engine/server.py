@@ -19,7 +19,7 @@ from antiphon.engine.actions import (
     Deliver,
     TransmitMessage,
 )
-from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger
+from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
@@ -39,6 +39,7 @@ from antiphon.engine.content import (
     TranslationContent,
 )
 from antiphon.engine.conversation import Conversation, Node
+from antiphon.engine.delivery import Deliveries
 from antiphon.engine.dialects import Dialect, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
@@ -94,6 +95,7 @@ class ServerSession(Session, role=Role.SERVER):
         "calls",
         "conversation",
         "conversation_id",
+        "deliveries",
         "detector",
         "dialect",
         "finished_responses",
@@ -149,6 +151,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.responder = Responder(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
+        self.deliveries = Deliveries(self)
         self.recordings = Recordings(limits.item_audio_bytes)
         self.spoken: dict[str, Spoken] = {}
         self.calls: dict[str, None] = {}
@@ -421,6 +424,7 @@ class ServerSession(Session, role=Role.SERVER):
         self._unix_ns = unix_ns
 
     def let_go(self) -> None:
+        self.deliveries.lose()
         for record in [record for record in self.responses.values() if record.is_open]:
             self.step(RESPONSE, record, "internal.lost", None)
 
@@ -443,6 +447,28 @@ class ServerSession(Session, role=Role.SERVER):
             return ()
         self.enter(now)
         self.hearing.speech_stopped(audio_end_ms)
+        return self.leave()
+
+    def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
+        if not self.deliveries.are_ours:
+            raise self._not_mine("append_audio")
+        self._ready(now)
+        size, width = byte_length(pcm), self.input_audio.format.bytes_per_sample
+        if not size or size % width:
+            raise LocalProtocolError(f"{size} bytes are no whole samples of {width} bytes", rule="R-I6")
+        self.enter(now)
+        self.heard = bytes(pcm)
+        self.hearing.take_audio()
+        return self.leave()
+
+    def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
+        if not self.deliveries.are_ours:
+            raise self._not_mine("audio_played")
+        self._ready(now)
+        if not self.deliveries.check(item_id, content_index, samples):
+            return ()
+        self.enter(now)
+        self.deliveries.advance(item_id, samples)
         return self.leave()
 
     def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant) -> Actions:
@@ -502,11 +528,16 @@ class ServerSession(Session, role=Role.SERVER):
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
 
+    def forget_audio(self, item_id: str) -> None:
+        """An item is gone, and its sound with it."""
+        self.deliveries.forget(item_id)
+        self.spoken.pop(item_id, None)
+        self.recordings.forget(item_id)
+
     def trim(self) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
-            self.spoken.pop(node.id, None)
-            self.recordings.forget(node.id)
+            self.forget_audio(node.id)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
         if self.recordings.trim():
             self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")

@@ -195,6 +195,12 @@ class InputAudioBufferRules:
         session.hearing.begin()
 
 
+class OutputAudioBufferRules:
+    """Effects of the output audio buffer's table, server side."""
+
+    say = staticmethod(say)
+
+
 class ResponseRules:
     """Guards and effects of the response table, server side."""
 
@@ -277,9 +283,8 @@ class ConversationItemRules:
     @staticmethod
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
         session.conversation.delete(item.id)
-        session.spoken.pop(item.id, None)
-        session.recordings.forget(item.id)
         session.say(event)
+        session.forget_audio(item.id)
 
     @staticmethod
     def lose(item: Node, _session: ServerSession, _event: object) -> None:
@@ -330,6 +335,7 @@ class TranscriptionRules:
 
 SESSION = build("session", SessionRules, role="server")
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="server")
+OUTPUT_AUDIO_BUFFER = build("output_audio_buffer", OutputAudioBufferRules, role="server")
 RESPONSE = build("response", ResponseRules, role="server")
 CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="server")
 CONTENT_PART = build("content_part", ContentPartRules, role="server")
@@ -357,6 +363,12 @@ def on_input_audio_buffer(
 
 def on_output_clear(session: ServerSession, event: m.OutputAudioBufferClear) -> None:
     """`output_audio_buffer.clear`: over a WebSocket there is no such buffer (R-O2)."""
+    if session.deliveries.are_ours:
+        cuts = session.deliveries.cut(interrupted=False)
+        session.deliveries.stop(cuts)
+        session.deliveries.clear(cuts)
+        session.deliveries.truncate(cuts)
+        return
     session.refused = Refusal(
         "invalid_value", {"value": event.type, "supported": "only over WebRTC and SIP", "param": "type"}
     )

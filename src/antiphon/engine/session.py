@@ -234,13 +234,15 @@ class Session(_Common):
         raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
-        """Client: send microphone audio, whole samples in the session's input format (R-I6)."""
+        """Client: send microphone audio, whole samples in the session's input format (R-I6). Server, over WebRTC: what
+        came in beside the events."""
         raise self._not_mine("append_audio")
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
         """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received).
 
         With ``playback="clock"`` nobody has to say it; a report that is ahead of the clock counts all the same.
+        Server, over WebRTC: so much of it has left (R-O1).
         """
         raise self._not_mine("audio_played")
 

@@ -27,6 +27,7 @@ from antiphon.engine.codec import (
 )
 from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
+from antiphon.engine.delivery import DeliveryState
 from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
@@ -140,6 +141,7 @@ class ServerState(Struct, frozen=True):
     outputs: list[OutputItemState]
     spoken: dict[str, Spoken]
     recordings: list[RecordingState]
+    deliveries: list[DeliveryState]
     rate_limits: list[RateLimit]
     has_spoken: bool
     speech_item_id: str | None
@@ -365,6 +367,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
         ],
         spoken=dict(session.spoken),
         recordings=session.recordings.dump(),
+        deliveries=session.deliveries.dump(),
         rate_limits=list(session.rate_limits),
         has_spoken=session.has_spoken,
         speech_item_id=session.speech_item_id,
@@ -411,6 +414,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
     session.recordings.load(state.recordings)
+    session.deliveries.load(state.deliveries)
     session.rate_limits = tuple(state.rate_limits)
     session.has_spoken = state.has_spoken
     session.speech_item_id = state.speech_item_id

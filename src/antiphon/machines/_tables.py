@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "4a76852f2c739ce182cf339c6958f44f131d7f7302375b266fdf772febc9d470"
+DIGEST: Final = "bc97f0e81020d8092278636c65bcb2aeaf45d37750d9612e1b22aada1671b8c0"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1933,7 +1933,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         name="output_audio_buffer",
         initial="silent",
         final=("stopped", "cleared"),
-        roles=("client",),
+        roles=("client", "server"),
         stepped=True,
         states=("silent", "started", "stopped", "cleared"),
         rows=(
@@ -1945,7 +1945,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.started",
@@ -1955,7 +1955,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O2",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.started",
@@ -1965,7 +1965,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1975,7 +1975,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1985,7 +1985,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.stopped",
@@ -1995,7 +1995,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -2005,7 +2005,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=False,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -2015,7 +2015,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
             ),
             RowSpec(
                 on="output_audio_buffer.cleared",
@@ -2025,7 +2025,37 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-O1",
                 report=True,
-                role=None,
+                role="client",
+            ),
+            RowSpec(
+                on="output_audio_buffer.started",
+                source=("silent",),
+                dest="started",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
+            ),
+            RowSpec(
+                on="output_audio_buffer.stopped",
+                source=("started",),
+                dest="stopped",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
+            ),
+            RowSpec(
+                on="output_audio_buffer.cleared",
+                source=("started",),
+                dest="cleared",
+                guard=None,
+                effect="say",
+                rule="R-O1",
+                report=False,
+                role="server",
             ),
         ),
     ),
@@ -4042,6 +4072,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-O1": "Delivery starts, then stops or is cleared",
     "R-O2": "Delivery events exist only where the server delivers",
     "R-O3": "Where the server delivers, an interruption is a cancel and a clear",
+    "R-O4": "What was not delivered is cut where the server delivers",
     "R-Q1": "One response at a time in the default conversation",
     "R-Q2": "A request is answered by the response that echoes its metadata",
     "R-Q3": "Requests that ask for the same merge",
