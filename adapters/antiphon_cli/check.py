@@ -81,8 +81,8 @@ def check_file(path: str, *, audio_cut: bool = False) -> Verdict:
 def check_entries(
     entries: Iterable[Entry], name: str, *, audio_cut: bool = False, transport: Transport | None = None
 ) -> Verdict:
-    """The verdict on the entries of one journal, which is called ``name``; ``transport`` is None where the journal itself
-    has to tell."""
+    """The verdict on the entries of one journal, which is called ``name``; ``transport`` is None where the journal
+    itself has to tell."""
     observer = Observer(audio_cut=audio_cut, transport=transport)
     violations: list[Violation] = []
     notes: list[str] = []
