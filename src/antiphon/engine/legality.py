@@ -149,7 +149,7 @@ def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Ref
             )
         )
     if isinstance(item, m.MessageItem):
-        refusals += _content(item)
+        refusals += _content(item, beta=session.dialect == "beta")
     return refusals
 
 
@@ -160,20 +160,20 @@ _CONTENT_OF_ROLE: dict[str, tuple[type[object], ...]] = {
 }
 
 
-def _content(item: m.MessageItem) -> Refusals:
+def _content(item: m.MessageItem, *, beta: bool) -> Refusals:
     allowed = _CONTENT_OF_ROLE.get(item.role)
     if allowed is None:
         return []
     return [
         _refusal(
-            f"content of type {content.type!r} does not go into a message of the {item.role}"
+            f"content of type {m.content_wire_type(content)!r} does not go into a message of the {item.role}"
             + (" (assistant audio cannot be seeded: send its text as output_text)" if item.role == "assistant" else ""),
             "R-C13",
             "invalid_value",
             f"item.content[{index}].type",
         )
         for index, content in enumerate(item.content)
-        if not isinstance(content, (*allowed, m.UnknownContent))
+        if not isinstance(content, (*allowed, m.UnknownContent)) or (not beta and isinstance(content, m.BETA_CONTENT))
     ]
 
 

@@ -426,9 +426,12 @@ def _problem_with_item(
             return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
             where = f"{path}.content[{index}]"
-            if part.type not in allowed:
+            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
                 supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal("invalid_value", {"value": part.type, "supported": supported, "param": f"{where}.type"})
+                return Refusal(
+                    "invalid_value",
+                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
+                )
             if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
                 return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
     return None
