@@ -184,8 +184,8 @@ class AsyncConnection:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    async def send(self, event: m.ClientEvent, *, override: Sequence[str] = ()) -> None:
-        """Send any client event; ``override`` names the rules to pass over. Waits while the socket is congested."""
+    async def send(self, event: m.ClientEvent | m.UnknownEvent, *, override: Sequence[str] = ()) -> None:
+        """Send any client event, and one that no class describes as it is; ``override`` names the rules to pass over. Waits while the socket is congested."""
         driver = self._driver
         driver.do(driver.engine.send(event, driver.now(), override=override))
         await driver.writable.wait()
