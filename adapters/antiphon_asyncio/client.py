@@ -185,7 +185,8 @@ class AsyncConnection:
     # -- commands ------------------------------------------------------------------------------------------------------
 
     async def send(self, event: m.ClientEvent | m.UnknownEvent, *, override: Sequence[str] = ()) -> None:
-        """Send any client event, and one that no class describes as it is; ``override`` names the rules to pass over. Waits while the socket is congested."""
+        """Send any client event, and as it is one that no class describes; ``override`` names the rules to pass over.
+        Waits while the socket is congested."""
         driver = self._driver
         driver.do(driver.engine.send(event, driver.now(), override=override))
         await driver.writable.wait()
