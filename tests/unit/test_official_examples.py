@@ -63,7 +63,7 @@ def test_every_session_object_is_read_as_its_kind_and_loses_nothing() -> None:
             session = codec.session_from_builtins(shown)
             seen.add(type(session))
             assert type(session) is kinds[shown.get("object") or shown["type"]]
-            # Some examples are older than GA: what they have flat is under `audio` now, and who transcribes says nothing.
+            # Some examples are older than GA: what they have flat is under `audio` now; who transcribes says nothing.
             lost = set(session_to_ga(shown)) - set(codec.to_builtins(session))
             assert lost <= ({"output_modalities"} if isinstance(session, m.TranscriptionSession) else set())
     assert seen == set(kinds.values())
