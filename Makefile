@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: talk test mutate lint bench spec clean
+.PHONY: talk test mutate rules lint bench spec clean
 
 talk: $(VENV)/.talk
 	$(BIN)/antiphon talk
@@ -15,6 +15,10 @@ test: $(VENV)/.test
 # Each row of each table is taken away in turn, and a test has to fail
 mutate: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m mutation.rows
+
+# docs/rules-coverage.md: which tests fail when a rule is taken away
+rules: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m mutation.rules
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check src adapters tests spec

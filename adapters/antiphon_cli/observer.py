@@ -65,7 +65,7 @@ class Observer:
         """How often the engine's own bounds were met, so that the oldest was forgotten: no fault of anybody."""
         self._session: antiphon.ClientSession | None = None
         self._held: deque[Row] | None = deque()
-        self._decode_client = codec.client_decoder(antiphon.Limits().json_depth)
+        self._decode_client = codec.client_decoder(antiphon.Limits().json_depth, None)
         self._counts: dict[tuple[str, str], int] = {}
         self._lines: dict[tuple[str, str], int] = {}
         self._now = 0
@@ -246,6 +246,8 @@ class Observer:
 _ITEM_OWES: Final = {
     "announced": "conversation.item.added",
     "generating": "conversation.item.done",
+    "created": "response.output_item.done",
+    "hearing": "input_audio_buffer.committed",
     "unannounced": "conversation.item.done",
     "added": "conversation.item.done",
     "lingering": "conversation.item.done",

@@ -120,6 +120,7 @@ def setups(
         queue_limit=32 if orderly else draw(st.sampled_from([32, 2])),
         request_timeout=30 * SECOND if orderly else draw(st.sampled_from([30 * SECOND, 500 * MS, 1])),
         on_speech=draw(st.sampled_from(["session", "cut", "ignore"])),
+        playback=draw(st.sampled_from(["device", "device", "clock"])),
         unheard=draw(st.sampled_from(["truncate", "delete"])),
         decode_audio=draw(st.sampled_from([True, True, True, False])),
         retain=draw(st.booleans()),

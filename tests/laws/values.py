@@ -112,6 +112,7 @@ class Setup(Struct, frozen=True, kw_only=True):
     queue_limit: int = 32
     request_timeout: int = 30 * SECOND
     on_speech: Literal["session", "cut", "ignore"] = "session"
+    playback: Literal["device", "clock"] = "device"
     unheard: Literal["truncate", "delete"] = "truncate"
     decode_audio: bool = True
     strict: bool = False
@@ -140,6 +141,7 @@ class Setup(Struct, frozen=True, kw_only=True):
             strict=self.strict,
             decode_audio=self.decode_audio,
             on_speech=self.on_speech,
+            playback=self.playback,
             unheard=self.unheard,
             dials=self.dials,
             arbiter=ArbiterPolicy(

@@ -54,19 +54,19 @@ class Workshop:
     def __init__(self, work: Callable[[Workshop], int], workers: int) -> None:
         self._work = work
         self._workers = workers
-        self._items: dict[str, pytest.Item] = {}
+        self.items: dict[str, pytest.Item] = {}
         self.status = 1
 
     @property
     def tests(self) -> list[str]:
         """The collected tests, in their order."""
-        return list(self._items)
+        return list(self.items)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             raise session.Interrupted(f"{session.testsfailed} errors while the tests were collected")
-        self._items = {item.nodeid: item for item in session.items}
+        self.items = {item.nodeid: item for item in session.items}
         self.status = self._work(self)
         return True
 
@@ -111,7 +111,7 @@ class Workshop:
         job.prepare()
         failures = 0
         for test in job.tests:
-            item = self._items[test]
+            item = self.items[test]
             reports: list[pytest.TestReport] = []
             item.config.pluginmanager.register(_Listener(reports), "listener")
             begun = time.perf_counter()

@@ -220,9 +220,9 @@ def test_an_out_of_band_response_leaves_the_conversation_alone() -> None:
     assert outcomes(trace) == {"ask_1": "Finished", "ask_2": "Finished"}
 
 
-def test_a_refused_request_does_not_stand_in_the_way_of_the_next() -> None:
+def test_a_refused_request_does_not_stand_in_the_way_of_the_next_and_a_lost_one_is_sent_again() -> None:
     trace = played("refused_create")
-    assert outcomes(trace) == {"ask_1": "Rejected", "ask_2": "Rejected", "ask_3": "Finished"}
+    assert outcomes(trace) == {"ask_1": "Rejected", "ask_2": "Finished", "ask_3": "Merged"}
     assert [name for name, _ in texts(trace)] == ["item_q1", "item_u1", "item_a1", "item_a2"]
 
 

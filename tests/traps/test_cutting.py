@@ -6,10 +6,10 @@ from typing import Any
 
 from antiphon import Actions, ClientSession, PlayAudio
 from antiphon import messages as m
+from antiphon.engine import incoming
 from antiphon.engine.audio import AudioFormat, Remainder
-from antiphon.engine.listener import Listener
 from antiphon.engine.playback import Entry, PlaybackLedger
-from traps.wrong import replaced, trap
+from traps.wrong import client_handles, replaced, trap
 from unit.engine_helpers import MS, Talk, at, delivered, heard, of, rules, sent, sent_types, spoken, stops
 
 
@@ -18,9 +18,9 @@ def barges_in(talk: Talk, item_id: str = "user") -> Actions:
     return talk.hear("input_audio_buffer.speech_started", item_id=item_id, audio_start_ms=0)
 
 
-def truncates_all_that_is_generated(listener: Listener) -> None:
+def truncates_all_that_is_generated(session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
     """A barge-in as seen by a client that keeps no account of audio: cut what is being generated, at 0."""
-    session: ClientSession = listener._session
+    incoming.on_input_audio_buffer(session, event)
     for record in session.responses.values():
         if record.is_open:
             for item_id in record.item_ids:
@@ -80,7 +80,7 @@ def test_trap_02_an_item_without_audio_is_not_truncated() -> None:
         refusal = talk.refused(m.ConversationItemTruncate(item_id="i1", content_index=0, audio_end_ms=0))
         assert refusal.code == "unsupported_content_type"
 
-    trap(check, replaced(Listener, "stop", truncates_all_that_is_generated))
+    trap(check, client_handles(m.InputAudioBufferSpeechStarted, truncates_all_that_is_generated))
 
 
 def test_trap_03_every_spoken_item_of_a_response_is_cut_where_it_was_heard() -> None:
@@ -143,7 +143,7 @@ def test_trap_30_a_cut_by_the_server_is_taken_and_not_answered_with_another() ->
         node = talk.client.conversation.get("i1")
         assert node is not None and node.cuts[0].audio_end_ms == 900
 
-    trap(check, replaced(Listener, "stop", truncates_all_that_is_generated))
+    trap(check, client_handles(m.InputAudioBufferSpeechStarted, truncates_all_that_is_generated))
 
 
 def test_trap_31_where_no_audio_passes_a_cut_is_not_measured_by_it() -> None:

@@ -7,9 +7,11 @@ from msgspec import structs
 from antiphon import Actions, ClientSession, Finished, RequestSettled
 from antiphon import messages as m
 from antiphon.engine import incoming
-from antiphon.engine.arbiter import REQUEST, Arbiter, Request
+from antiphon.engine.arbiter import REQUEST, Arbiter
+from antiphon.engine.blame import Blame
 from antiphon.engine.incoming import RESPONSE
 from antiphon.engine.playback import Entry, PlaybackLedger
+from antiphon.engine.request import Request
 from traps.wrong import both, client_handles, effect, never, nothing, replaced, server_handles, trap, without
 from unit import server_helpers
 from unit.engine_helpers import Talk, call, delivered, heard, outcomes, rules, sent_types, stops
@@ -59,8 +61,8 @@ def test_trap_05_a_rejected_request_is_not_pending_for_ever_although_its_error_n
 
     rejected = Arbiter.rejected
 
-    def by_name_alone(arbiter: Arbiter, event_id: str | None, code: str | None, event: object) -> bool:
-        return event_id is not None and rejected(arbiter, event_id, code, event)
+    def by_name_alone(arbiter: Arbiter, event: m.Error, cause: Blame) -> bool:
+        return cause.event_id is not None and rejected(arbiter, event, cause)
 
     trap(check, replaced(Arbiter, "rejected", by_name_alone), replaced(Arbiter, "rejected", never))
 
@@ -79,6 +81,27 @@ def test_trap_06_a_cancel_that_came_too_late_harms_nothing() -> None:
 
     fatal = incoming._FATAL | {"response_cancel_not_active"}
     trap(check, replaced(incoming, "_FATAL", fatal))
+
+
+def test_trap_07_a_response_that_was_cancelled_before_it_had_an_id_is_not_heard() -> None:
+    def check() -> None:
+        for in_time in (True, False):
+            talk = Talk()
+            talk.ask("a")
+            actions = talk.client.interrupt(talk.now)
+            if not in_time:
+                actions += talk.error("response_cancel_not_active")
+            actions += talk.created("r1", request="a")
+            assert sent_types(actions) == ["response.cancel"] * (1 if in_time else 2)
+            assert heard(talk.speaks("r1", "i1", 300)) == 0
+            assert outcomes(talk.done("r1", "cancelled")) == {"a": Finished("r1", "cancelled")}
+
+    trap(
+        check,
+        without(REQUEST, "sent", "response.cancel"),
+        without(REQUEST, "cancelling", "internal.cancel_refused"),
+        replaced(PlaybackLedger, "supersede", nothing),
+    )
 
 
 def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_plays() -> None:
@@ -107,7 +130,7 @@ def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_pl
 
     trap(
         check,
-        replaced(PlaybackLedger, "begin_cut", still_accepting),
+        both(replaced(PlaybackLedger, "begin_cut", still_accepting), replaced(PlaybackLedger, "supersede", nothing)),
         client_handles(m.ResponseOutputAudioDelta, of_the_current_response),
     )
 
@@ -173,6 +196,11 @@ def test_trap_11_a_done_without_a_created_and_one_without_output_are_taken() -> 
         assert delivered(actions) == ["response.done"]
         assert "r1" in talk.client.responses and not talk.client.responses["r1"].is_open
         assert sent_types(talk.outputs("c1")) == ["conversation.item.create"]  # its call may be answered
+
+        talk = Talk()
+        talk.ask("a")
+        actions = talk.done("r1", metadata={"antiphon_request": "a"})
+        assert outcomes(actions) == {"a": Finished("r1", "completed")}
 
         talk = Talk()
         talk.ask("a")

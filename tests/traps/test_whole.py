@@ -6,7 +6,6 @@ from pathlib import Path
 TRAPS = set(range(1, 49))
 
 WAITING = {
-    7: "a cancel that is wished before the id is known is not kept yet",
     28: "a client does not reconnect yet",
     29: "the button over WebRTC does not clear the server's buffer yet",
 }

@@ -103,6 +103,7 @@ def test_a_decoded_format_is_checked_like_a_built_one() -> None:
         ({"rate": 48000}, AudioFormat("audio/pcm", 48_000)),
         ({"type": "audio/pcmu"}, PCMU),
         ({"type": "audio/pcma"}, PCMA),
+        ({"type": "audio/pcmu", "rate": 24000}, PCMU),
         (SimpleNamespace(type="audio/pcmu", rate=msgspec.UNSET), PCMU),
         ("pcm16", PCM16_24K),
         ("g711_ulaw", PCMU),

@@ -98,7 +98,7 @@ def test_a_response_in_text_delivers_nothing() -> None:
     assert sent_types(host.finishes(response_id))[-1] == "response.done"
 
 
-# -- cutting, in the recorded orders (R-O3) ----------------------------------------------------------------------------
+# -- cutting, in the recorded orders (R-O4) ----------------------------------------------------------------------------
 
 
 def test_speech_in_the_middle_of_a_part_cuts_delivery_then_the_response_then_the_item() -> None:

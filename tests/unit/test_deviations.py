@@ -15,7 +15,7 @@ import pytest
 from antiphon import Actions
 from antiphon import messages as m
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
-from unit.engine_helpers import Talk, at, call, message, rules, said, spoken
+from unit.engine_helpers import Talk, at, call, delivered, message, rules, said, spoken
 
 PART_ADDED = "response.content_part.added"
 PART_DONE = "response.content_part.done"
@@ -266,3 +266,16 @@ def test_the_end_as_output_of_a_deleted_item_closes_its_parts() -> None:
     part.talk.hear("conversation.item.deleted", item_id="i")
     part.talk.hear("response.output_item.done", response_id="r", output_index=0, item=spoken("i"))
     assert part.state == "closed"
+
+
+# -- what is no deviation ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("type", ["response.reasoning.delta", "vendor.hello", ""])
+def test_an_event_of_unknown_type_is_delivered_and_not_judged(type: str) -> None:
+    """R-E4"""
+    talk = Talk()
+    talk.speaks("r", "i", 100)
+    before = talk.client.snapshot(0)
+    assert delivered(talk.hear(type, response_id="r", surprise=[1])) == [type]
+    assert (talk.client.reports, talk.client.snapshot(0)) == ({}, before)

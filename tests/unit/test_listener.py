@@ -9,9 +9,9 @@ import pytest
 
 from antiphon import Deliver, Durations, Limits, PlayAudio, StopAudio
 from antiphon import messages as m
-from antiphon.engine.audio import PCMU, AudioFormat
+from antiphon.engine.audio import PCM16_24K, PCMA, PCMU, AudioFormat
 from antiphon.engine.listener import output_format
-from unit.engine_helpers import Talk, at, delivered, heard, of, rules, sent, spoken, stops
+from unit.engine_helpers import MS, Talk, at, delivered, heard, of, rules, sent, sent_types, spoken, stops
 
 STARTED = "input_audio_buffer.speech_started"
 
@@ -131,6 +131,43 @@ def test_a_part_keeps_the_format_that_it_began_in() -> None:
     entry = talk.client.playback.get("i1", 0)
     assert entry is not None
     assert entry.format.rate == 24_000
+
+
+def test_a_response_may_speak_in_a_format_of_its_own() -> None:
+    talk = Talk()
+    talk.created("r1", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    (play,) = of(talk.speaks("r1", "i1", 100), PlayAudio)  # 4,800 bytes
+    assert play.format == PCMU
+    barge_in(talk)
+    assert truncations(talk.client.audio_stopped("i1", 0, 99_999, 0)) == [("i1", 0, 600)]
+
+
+def test_the_next_response_is_in_the_session_s_format_again() -> None:
+    talk = Talk()
+    talk.created("r1", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    talk.done("r1")
+    (play,) = of(talk.speaks("r2", "i2", 100), PlayAudio)
+    assert play.format == PCM16_24K
+
+
+def test_a_format_that_changes_under_way_is_not_that_of_the_part_that_sounds() -> None:
+    talk = speaking(100)
+    talk.hear("session.updated", session={"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcmu"}}}})
+    (play,) = of(talk.audio("r1", "i1", 20), PlayAudio)
+    assert (play.format, play.start) == (PCM16_24K, 2400)
+
+
+def test_a_response_keeps_its_format_over_a_snapshot() -> None:
+    talk = Talk()
+    talk.created("r1", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    (play,) = of(talk.restored().speaks("r1", "i1", 100), PlayAudio)
+    assert play.format == PCMU
+
+
+def test_g711_is_counted_at_8_khz_whatever_rate_is_stated_beside_it() -> None:
+    talk = Talk(session={"audio": {"output": {"format": {"type": "audio/pcma", "rate": 24_000}}}})
+    (play,) = of(talk.speaks("r1", "i1", 100), PlayAudio)
+    assert play.format == PCMA
 
 
 def speaks_in(format: m.AudioFormat | None) -> m.RealtimeSession:
@@ -374,6 +411,186 @@ def test_an_item_with_two_unheard_parts_is_deleted_once() -> None:
     assert [event["type"] for event in sent(actions)] == ["conversation.item.delete"]
 
 
+def test_an_item_of_which_another_part_was_heard_is_not_deleted() -> None:
+    talk = speaking(unheard="delete")
+    talk.part("r1", "i1", 1)
+    talk.audio("r1", "i1", 100, content_index=1)
+    barge_in(talk)
+    actions = (*talk.stopped("i1", 0, content_index=1), *talk.stopped("i1", 400))
+    assert truncations(actions) == [("i1", 0, 400), ("i1", 1, 0)]
+    assert len(sent(actions)) == 2
+
+
+def test_an_item_goes_by_its_own_parts_and_not_by_another_s() -> None:
+    talk = spoken_out(unheard="delete")
+    talk.speaks("r2", "i2", 500, previous="i1")
+    barge_in(talk)
+    assert truncations(talk.stopped("i1", 850)) == [("i1", 0, 850)]
+    (event,) = sent(talk.stopped("i2", 0))
+    assert (event["type"], event["item_id"]) == ("conversation.item.delete", "i2")
+
+
+# -- what comes after an interruption ----------------------------------------------------------------------------------
+
+
+def starts(talk: Talk, item_id: str, *, audio: int) -> Any:
+    """Response r1 begins one more item, and says so much of it."""
+    return (*talk.generates("r1", spoken(item_id)), *talk.part("r1", item_id), *talk.audio("r1", item_id, audio))
+
+
+def test_before_the_first_audio_there_is_nothing_to_truncate() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.part("r1", "i1")
+    actions = barge_in(talk)
+    assert (stops(actions), sent(actions)) == ([], [])
+    talk.stops_speaking("r1", "i1")
+    assert sent(talk.done("r1", "cancelled")) == []
+
+
+def test_audio_that_comes_first_after_the_barge_in_is_not_played_and_cut_at_nothing() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.part("r1", "i1")
+    barge_in(talk)
+    actions = talk.audio("r1", "i1", 100)
+    assert (heard(actions), stops(actions), truncations(actions)) == (0, [], [("i1", 0, 0)])
+    assert sent(talk.audio("r1", "i1", 100)) == []
+
+
+def test_a_later_item_of_an_interrupted_response_is_not_played() -> None:
+    talk = speaking()
+    barge_in(talk)
+    talk.stopped("i1", 500)
+    actions = starts(talk, "i2", audio=100)
+    assert (heard(actions), stops(actions), truncations(actions)) == (0, [], [("i2", 0, 0)])
+
+
+def test_the_next_response_is_played_again() -> None:
+    talk = speaking()
+    barge_in(talk)
+    talk.done("r1", "cancelled")
+    assert heard(talk.speaks("r2", "i2", 100)) == 100
+
+
+def test_a_response_that_speech_does_not_interrupt_plays_on() -> None:
+    talk = speaking(session=DETECTION)
+    barge_in(talk)
+    assert heard(starts(talk, "i2", audio=100)) == 100
+
+
+def test_after_interrupt_nothing_more_of_the_response_is_played() -> None:
+    talk = speaking()
+    talk.client.interrupt(0)
+    assert heard(starts(talk, "i2", audio=100)) == 0
+
+
+def test_an_item_that_would_only_begin_after_the_barge_in_is_deleted_by_policy() -> None:
+    talk = speaking(unheard="delete")
+    barge_in(talk)
+    (event,) = sent(starts(talk, "i2", audio=100))
+    assert (event["type"], event["item_id"]) == ("conversation.item.delete", "i2")
+
+
+def test_what_an_interrupted_response_goes_on_to_say_is_unheard_over_a_snapshot_too() -> None:
+    talk = speaking()
+    barge_in(talk)
+    assert heard(starts(talk.restored(), "i2", audio=100)) == 0
+
+
+# -- by the clock ------------------------------------------------------------------------------------------------------
+
+
+def clocked(ms: int = 1000, **config: Any) -> Talk:
+    return speaking(ms, playback="clock", **config)
+
+
+def test_by_the_clock_a_barge_in_cuts_at_once_and_where_time_says() -> None:
+    talk = clocked()
+    talk.now = 420 * MS + 999
+    stop, deliver, *rest = barge_in(talk)
+    assert stop == StopAudio("i1", 0)
+    assert isinstance(deliver, Deliver)
+    assert truncations(rest) == [("i1", 0, 420)]
+    assert talk.client.deadline is None
+
+
+def test_by_the_clock_a_second_item_sounds_after_the_first() -> None:
+    talk = clocked()
+    talk.speaks("r2", "i2", 500, previous="i1")
+    talk.now = 1200 * MS
+    assert truncations(barge_in(talk)) == [("i1", 0, 1000), ("i2", 0, 200)]
+
+
+def test_by_the_clock_what_has_sounded_to_its_end_is_left_alone() -> None:
+    talk = spoken_out(playback="clock")
+    talk.now = 1000 * MS
+    assert stops(barge_in(talk)) == []
+    assert state_of(talk) == "heard"
+
+
+def test_by_the_clock_interrupt_cuts_too() -> None:
+    talk = clocked()
+    talk.now = 300 * MS
+    assert truncations(talk.client.interrupt(talk.now)) == [("i1", 0, 300)]
+
+
+def test_the_view_is_up_to_time_after_a_tick() -> None:
+    talk = clocked()
+    talk.client.tick(250 * MS)
+    assert talk.client.playback.heard("i1")[0].played_ms == 250
+    assert not talk.client.playback.quiet
+    talk.client.tick(1000 * MS)
+    assert talk.client.playback.quiet
+
+
+def test_a_device_that_is_ahead_of_the_clock_is_believed() -> None:
+    talk = clocked()
+    talk.listen("i1", 600)
+    talk.now = 100 * MS
+    talk.listen("i1", 90)
+    assert truncations(barge_in(talk)) == [("i1", 0, 600)]
+
+
+def test_a_player_that_answers_all_the_same_changes_nothing() -> None:
+    talk = clocked()
+    talk.now = 100 * MS
+    barge_in(talk)
+    assert talk.stopped("i1", 500) == ()
+
+
+def test_after_a_barge_in_the_clock_plays_what_comes_next_at_once() -> None:
+    talk = clocked()
+    talk.now = 100 * MS
+    barge_in(talk)
+    talk.done("r1", "cancelled")
+    talk.speaks("r2", "i2", 1000)
+    talk.now = 300 * MS
+    assert truncations(barge_in(talk)) == [("i2", 0, 200)]
+
+
+def test_the_clock_goes_on_over_a_snapshot() -> None:
+    talk = clocked()
+    talk.speaks("r2", "i2", 500, previous="i1")
+    talk.now = 400 * MS
+    talk = talk.restored()
+    talk.now = 1100 * MS
+    assert truncations(barge_in(talk)) == [("i1", 0, 1000), ("i2", 0, 100)]
+
+
+def test_half_samples_are_counted_when_they_are_whole() -> None:
+    talk = clocked()
+    talk.now = 2000 * MS
+    for half in (b"a", b"bcd"):
+        talk.hear("response.output_audio.delta", delta=b64encode(half).decode(), **at("r1", "i1"))
+    talk.client.tick(3000 * MS)
+    entry = talk.client.playback.get("i1", 0)
+    assert entry is not None
+    assert entry.played == entry.received == 24_002
+
+
 # -- interrupt ---------------------------------------------------------------------------------------------------------
 
 
@@ -394,7 +611,21 @@ def test_where_the_server_plays_nothing_is_stopped_here(transport: str) -> None:
     talk = Talk(transport=transport)
     talk.speaks("r1", "i1", 100)
     assert stops(talk.client.interrupt(0)) == []
-    assert stops(barge_in(talk)) == []
+    actions = barge_in(talk)
+    assert (stops(actions), sent(actions)) == ([], [])
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "sideband"])
+def test_where_the_server_plays_an_interruption_is_a_cancel_and_a_clear(transport: str) -> None:
+    talk = Talk(transport=transport)
+    talk.speaks("r1", "i1", 100)
+    assert sent_types(talk.client.interrupt(0)) == ["response.cancel", "output_audio_buffer.clear"]
+    talk.done("r1", "cancelled")
+    assert sent_types(talk.client.interrupt(0)) == ["output_audio_buffer.clear"]
+
+
+def test_before_a_socket_an_interruption_says_nothing() -> None:
+    assert Talk(begun=False, transport="webrtc").client.interrupt(0) == ()
 
 
 # -- items that cannot be truncated ------------------------------------------------------------------------------------
@@ -426,6 +657,16 @@ def test_an_item_out_of_band_is_stopped_but_not_truncated() -> None:
     assert talk.stopped("i1", 30) == ()
 
 
+def test_an_item_that_a_server_never_made_a_member_is_truncated_all_the_same() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.part("r1", "i1")
+    talk.audio("r1", "i1", 100)
+    barge_in(talk)
+    assert truncations(talk.stopped("i1", 30)) == [("i1", 0, 30)]
+
+
 # -- cuts by the server ------------------------------------------------------------------------------------------------
 
 TRUNCATED = "conversation.item.truncated"
@@ -438,6 +679,11 @@ def test_a_cut_by_the_server_ends_the_part_and_is_not_repeated() -> None:
     assert rules(actions) == ["R-A1"]
     assert state_of(talk) == "cut"
     assert stops(barge_in(talk)) == []
+
+
+def test_what_sounds_beyond_a_cut_by_the_server_is_stopped() -> None:
+    assert stops(speaking().hear(TRUNCATED, item_id="i1", content_index=0, audio_end_ms=200)) == ["i1"]
+    assert stops(speaking().hear(TRUNCATED, item_id="i1", content_index=0, audio_end_ms=1000)) == []
 
 
 def test_a_cut_by_the_server_while_the_player_stops_takes_our_cut_s_place() -> None:

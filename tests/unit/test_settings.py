@@ -393,6 +393,8 @@ def test_parameters_outside_of_the_rules_are_refused(params: m.ResponseCreatePar
 def test_a_parameter_that_no_response_has_is_named(response: Json, param: str) -> None:
     text = json.dumps({"type": "response.create", "response": response})
     event = client_decoder(64)(text)
+    if isinstance(event, Repaired):
+        event = event.event  # the other dialect's keys do not pass the typed decoder
     assert isinstance(event, m.ResponseCreate)
     assert unknown_parameter(text, event) == Refusal("unknown_parameter", {"param": f"response.{param}"})
 

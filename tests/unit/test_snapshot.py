@@ -27,7 +27,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
 from antiphon.machines import DIGEST
-from unit.engine_helpers import Talk, call, message, said, stops
+from unit.engine_helpers import MS, Talk, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -204,6 +204,15 @@ def _answer() -> Talk:
     return talk
 
 
+def _clocked() -> Talk:
+    """A client whose player reports nothing, in the middle of an answer in a format of its own."""
+    talk = Talk(playback="clock")
+    talk.created("r", audio={"output": {"format": {"type": "audio/pcmu"}}})
+    talk.speaks("r", "i", 500)
+    talk.now = 100 * MS
+    return talk
+
+
 def _silence() -> Talk:
     """A client whose user said nothing until a timeout, the commit of which is under way."""
     talk = Talk()
@@ -242,6 +251,15 @@ def _expired() -> Talk:
     return talk
 
 
+def _translating() -> Talk:
+    """A client of a translation whose audio has changed its rate."""
+    talk = Talk(session={"type": "translation"})
+    talk.hear("session.output_audio.delta", delta="AAAA")
+    talk.hear("session.output_audio.delta", delta="AAAA", sample_rate=16000)
+    talk.lose_socket()
+    return talk
+
+
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
     host = Host(retain_input_audio=True, retain_output_audio=True)
@@ -264,7 +282,14 @@ def _cleared() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _silence, _commit, _overdue, _waiting, _expired]
+def _beta() -> Talk:
+    """A client of a server that speaks the beta dialect."""
+    return Talk(dialect="beta")
+
+
+def _beta_host() -> Host:
+    """A server that speaks it."""
+    return Host(dialect="beta")
 
 
 def _delivering() -> Host:
@@ -274,7 +299,8 @@ def _delivering() -> Host:
     return host
 
 
-HOSTS = [_host, _cleared, _delivering]
+CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta, _translating]
+HOSTS = [_host, _cleared, _beta_host, _delivering]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

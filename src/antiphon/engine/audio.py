@@ -60,7 +60,8 @@ class AudioFormat(Struct, frozen=True):
         ``value`` is what stands in ``session.audio.input.format`` or ``.output.format``: a mapping or an object with
         ``type`` and, perhaps, ``rate``; one of the beta names (``"pcm16"``, ``"g711_ulaw"``, ``"g711_alaw"``, and with
         a rate ``"pcm16_8000hz"``); or nothing (None, UNSET), which is the service's default, PCM at 24 kHz. A missing
-        or null rate is the usual one of the type. Never raises: the value came from a peer.
+        or null rate is the usual one of the type. G.711 is defined at 8 kHz: a rate that is stated beside it, which is
+        mostly that of the PCM it replaced, is not believed. Never raises: the value came from a peer.
         """
         if value is None or value is UNSET:
             return PCM16_24K
@@ -76,7 +77,7 @@ class AudioFormat(Struct, frozen=True):
             kind = "audio/pcm"
         if not isinstance(kind, str) or kind not in _DEFAULT_RATES:
             return None
-        if rate is None or rate is UNSET:
+        if rate is None or rate is UNSET or kind != "audio/pcm":
             rate = _DEFAULT_RATES[kind]
         elif isinstance(rate, float) and rate.is_integer():
             rate = int(rate)  # some peers write every number with a point
@@ -126,16 +127,18 @@ def encode_base64(audio: AudioBytes) -> str:
     return b64encode_as_string(audio)
 
 
-def append_message(audio: AudioBytes) -> bytes:
-    """The JSON text of an ``input_audio_buffer.append`` with ``audio``, without an event id.
+def append_message(audio: AudioBytes, *, translates: bool = False) -> bytes:
+    """The JSON text of an ``input_audio_buffer.append`` with ``audio``, without an event id; of a translation session's
+    if it ``translates``.
 
     Base64 needs no escaping in JSON, so a template is exact, and a fraction of the price of an encoder. Raises
     BufferError for a memoryview that is not C-contiguous.
     """
-    return b"".join((_APPEND_HEAD, b64encode(audio), _APPEND_TAIL))
+    return b"".join((_TRANSLATE_HEAD if translates else _APPEND_HEAD, b64encode(audio), _APPEND_TAIL))
 
 
 _APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
+_TRANSLATE_HEAD: Final = b'{"type":"session.input_audio_buffer.append","audio":"'
 _APPEND_TAIL: Final = b'"}'
 
 

@@ -93,7 +93,8 @@ def _members(type_: introspection.Type) -> tuple[introspection.Type, ...]:
 def _fields(cls: type[Struct]) -> tuple[dict[str, introspection.Type], str | None]:
     info = introspection.type_info(cls)
     assert isinstance(info, introspection.StructType)  # it is a Struct
-    return {field.encode_name: field.type for field in info.fields}, info.tag_field
+    marks = [field for field in info.fields if isinstance(field.type, introspection.CustomType)]  # of another dialect
+    return {field.encode_name: field.type for field in info.fields if field not in marks}, info.tag_field
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

@@ -22,12 +22,18 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     as_unknown,
+    convert_server_event,
     encode,
+    encode_json,
     encode_text,
     server_decoder,
+    to_builtins,
 )
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.conversation import Conversation, Misplaced
+from antiphon.engine.dialects import Dialect, is_flat, write_client
+from antiphon.engine.dialects.context import filled, is_habit
+from antiphon.engine.dialects.vendors import NO_PREDECESSOR
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.incoming import (
     CONVERSATION_ITEM,
@@ -36,6 +42,7 @@ from antiphon.engine.incoming import (
     NEVER_OVERDUE,
     RESPONSE,
     SESSION,
+    TRANSLATION_HANDLERS,
     find_item,
 )
 from antiphon.engine.legality import check
@@ -47,7 +54,9 @@ from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
+from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
+from antiphon.machines import Row
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -74,6 +83,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "deliveries",
         "detection",
         "detector",
+        "dialect",
         "fatal_code",
         "finished_responses",
         "gap",
@@ -92,6 +102,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "stream_keys",
         "streams",
         "timeout_item_id",
+        "translated_parts",
         "usage",
     )
 
@@ -106,7 +117,9 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # for the classes of HANDLERS
+        # What this answers is of the classes of HANDLERS, or odd.
+        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth, config.view)
+        self.dialect: Dialect = "beta" if config.dialect == "beta" else "ga"
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
         self.place = Place(SESSION.initial)
@@ -142,6 +155,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.speech_end_ms: int | None = None
         self.fatal_code: str | None = None
         self.has_spoken = False
+        self.translated_parts = 0
         self.usage = Usage()
         self.account = RateLimits(limits.rate_limit_names)
 
@@ -190,7 +204,17 @@ class ClientSession(Session, role=Role.CLIENT):
         """The response in progress in the default conversation, the oldest if a server runs several."""
         return next(iter(self._open_in_conversation.values()), None)
 
+    @property
+    def open_in_conversation(self) -> tuple[ResponseRecord, ...]:
+        """The responses in progress in the default conversation, the oldest first."""
+        return tuple(self._open_in_conversation.values())
+
     # -- events in -----------------------------------------------------------------------------------------------------
+
+    def enter(self, now: Instant) -> None:
+        super().enter(now)
+        if self.listener.clock is not None:
+            self.listener.advance()
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
         if now < self.now and self.closed is None:
@@ -226,15 +250,17 @@ class ClientSession(Session, role=Role.CLIENT):
 
     @property
     def translates(self) -> bool:
-        """Whether this is a translation session, as far as the server has told."""
-        return isinstance(self.configuration, m.TranslationSession)
+        """Whether this is a translation session: as the server told, before that as the configuration says."""
+        if self.configuration is None:
+            return self.config.session_type == "translation"
+        return type(self.configuration) is m.TranslationSession
 
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
             event = as_unknown(event, raw)
         self.act(Deliver(event, raw))
-        handler = HANDLERS.get(type(event))
+        handler = HANDLERS.get(type(event)) or TRANSLATION_HANDLERS.get(type(event))
         if handler is not None:
             self._check_order(event)
             handler(self, event)
@@ -256,13 +282,20 @@ class ClientSession(Session, role=Role.CLIENT):
         elif decoded.event.type in m.TRANSLATION_EVENTS and not self.translates:
             self._take(m.UnknownEvent.of(decoded.data), raw)
         else:
-            self._take(decoded.event, raw)
+            if decoded.problems and (whole := filled(decoded.data, self)) is not None:
+                again = convert_server_event(whole, self.config.view)
+                if not isinstance(again, Rejected):
+                    decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
+            event = decoded.event
+            if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":
+                self.dialect = "beta" if is_flat(decoded.data.get("session")) else "ga"
+            self._take(event, raw)
             for problem in decoded.problems:
-                self.report("R-E5", decoded.event, problem.message, problem.path)
+                self.report("R-E5", event, problem.message, problem.path)
 
     def _malformed(self, event: m.Malformed) -> None:
         """The body is lost, the envelope may still end a response (R-R4)."""
-        if event.type != "response.done":
+        if event.type not in ("response.done", "response.cancelled"):
             return
         body = event.data.get("response")
         response_id = body.get("id") if isinstance(body, dict) else None
@@ -279,6 +312,8 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         if isinstance(event, m.ConversationItemDone) and event.item.id == overdue:
             return
+        if isinstance(event, m.ConversationItemAdded) and event.item.id == overdue and event.step_type == _CREATED:
+            return  # the same by its beta name (R-C9)
         self.overdue_item_id = None
         self.step(CONVERSATION_ITEM, find_item(self, overdue), "internal.other_event", event)
 
@@ -329,8 +364,8 @@ class ClientSession(Session, role=Role.CLIENT):
         """Transmit a command that is no request, and expect its answer."""
         event = self.identify(event)
         self.acknowledgements.sent(event, cast(str, event.event_id))
-        self.transmit(encode(event))
-        if isinstance(event, m.InputAudioBufferAppend):
+        self.transmit(self.written(event))
+        if isinstance(event, m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend):
             padding = event.audio[-2:].count("=")
             self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
             return
@@ -341,6 +376,8 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):
             self._cancelling(event)
+        elif isinstance(event, m.SessionClose):
+            self.step(SESSION, self.place, event.type, event)
         if isinstance(event, m.ConversationItemCreate):
             item = event.item
             if isinstance(item, m.FunctionCallItem):
@@ -356,6 +393,19 @@ class ClientSession(Session, role=Role.CLIENT):
             self.step(RESPONSE, record, "response.cancel", event)
         elif not named:
             self.arbiter.cancelled(event)
+
+    def written(self, event: m.ClientEvent) -> bytes:
+        """A command as it goes out, in the dialect of the server."""
+        if isinstance(event, m.SessionUpdate) and self.translates:
+            return update_message(event)
+        if self.dialect == "beta":
+            return encode_json(write_client(to_builtins(event)))
+        return encode(event)
+
+    def deviated(self, row: Row, event: object) -> None:
+        delivered = next((action for action in reversed(self.out) if type(action) is Deliver), None)
+        if delivered is None or not is_habit(row.rule, delivered.event, delivered.raw):
+            super().deviated(row, event)
 
     def transmit(self, text: bytes) -> None:
         """Put one message on the wire."""
@@ -373,12 +423,15 @@ class ClientSession(Session, role=Role.CLIENT):
             raise LocalProtocolError(f"{size} bytes of audio in one event, at most 15 MiB", rule="R-I6")
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
+        translates = self.translates
+        if translates and self.place.state in ("closing", "ended"):
+            raise LocalProtocolError("the translation is closing and takes no more audio", rule="R-X3")
         self.now = now
         if self.link.state != "open":
             self._keep_audio(bytes(pcm))
             return ()
         self.input_audio.append(size)
-        return (TransmitMessage(append_message(pcm)),)
+        return (TransmitMessage(append_message(pcm, translates=translates)),)
 
     def _keep_audio(self, pcm: bytes) -> None:
         """Between sockets the newest `limits.gap_audio_ms` stay."""
@@ -412,18 +465,20 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def interrupt(self, now: Instant) -> Actions:
         self.command_at(now)
+        if self.translates:
+            raise LocalProtocolError("a translation has no turn to interrupt; stop the player", rule="R-X2")
         self.enter(now)
         self.arbiter.withdraw()
-        record = self.default_response
         if self.link.state == "open":
+            record = self.default_response
             if record is None:
                 if self.arbiter.awaits_place:  # it has no id yet, and is unwanted all the same (R-Q9)
                     self.command(m.ResponseCancel())
-            else:
-                if record.state == "in_progress":
-                    self.command(m.ResponseCancel(response_id=record.id))
-                self.listener.silence(record.id)
-        self.listener.stop()
+            elif record.state == "in_progress":
+                self.command(m.ResponseCancel(response_id=record.id))
+            if self.config.transport != "websocket":  # a cancel ends the generation, what was delivered sounds on
+                self.command(m.OutputAudioBufferClear())
+        self.listener.interrupt()
         return self.leave()
 
     # -- for the rules -------------------------------------------------------------------------------------------------
@@ -533,7 +588,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """
         placement = self.conversation.add(
             item,
-            previous_item_id,
+            UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id,
             clone=not front,
             generated=response is not None,
             response_id=None if response is None else response.id,
@@ -607,7 +662,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if not self.acknowledgements.answered("conversation.item.truncate", event, key=key):
             if self.config.transport == "websocket":
                 self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
-            self.listener.cut_by_server(key, event.content_index)
+            self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
         received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
         self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
@@ -627,10 +682,15 @@ class ClientSession(Session, role=Role.CLIENT):
             entry[0] for entry in self.gap if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate)
         )
 
-    def knows_item(self, item_id: str) -> bool:
-        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way."""
+    def knows_item(self, item_id: str, *, announced: bool = False) -> bool:
+        """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way.
+
+        ``announced``: a response in the conversation has it among its output, whether or not it was said to be a
+        member, which some servers leave out.
+        """
         output = self.outputs.get(item_id)
         known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
+        known = known or (announced and not self.conversation.is_deleted(item_id))
         for pending in self.acknowledgements.unanswered():
             if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
                 known = pending.type == "conversation.item.create"
@@ -667,7 +727,7 @@ class ClientSession(Session, role=Role.CLIENT):
         for entry in gap:
             if isinstance(entry, bytes):
                 self.input_audio.append(len(entry))
-                self.transmit(append_message(entry))
+                self.transmit(append_message(entry, translates=self.translates))
             else:
                 self._submit(entry[0], forced=entry[1])
 
@@ -718,4 +778,5 @@ class ClientSession(Session, role=Role.CLIENT):
         load_client(self, snapshot, now)
 
 
+_CREATED = m.ConversationItemCreated.step_type
 _COMMANDS = frozenset(m.CLIENT_EVENTS.values())

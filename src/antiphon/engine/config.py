@@ -12,12 +12,16 @@ from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
 from antiphon.messages import RateLimit
+from antiphon.messages.beta import View
 
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
 OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
+Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
+DialectChoice: TypeAlias = Literal["auto", "ga", "beta"]
+SessionType: TypeAlias = Literal["realtime", "transcription", "translation"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -130,14 +134,21 @@ class ArbiterPolicy(Struct, frozen=True, kw_only=True):
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a `Session` is told.
 
+    ``view``: whose names ``event.type`` shows, whichever of them came: ``ga``, or ``beta`` for programs that were
+    written for those.
+    ``dialect``: what the peer is spoken to in. ``auto`` is, for a client, what ``session.created`` shows (GA before
+    it), and for a server, what its client asked for in the handshake, else GA. What is *heard* may be any, always.
     ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so a client plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.
     ``on_speech``: what ``speech_started`` does to unheard audio: ``session`` cuts it where the session's
     ``interrupt_response`` is true, ``cut`` always, ``ignore`` never.
+    ``playback``: who says what was heard: the ``device``, by `audio_played` and `audio_stopped`; or the ``clock``,
+    which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often one socket is dialled at most, 1 or more.
+    ``session_type`` (client): what the endpoint serves, for as long as ``session.created`` has not said it.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
     ``models`` (server): the models that a handshake may name; without any, whatever it names becomes the session's.
     ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
@@ -149,15 +160,19 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
+    view: View = "ga"
+    dialect: DialectChoice = "auto"
     transport: Transport = "websocket"
     strict: bool = False
     decode_audio: bool = True
     on_speech: OnSpeech = "session"
+    playback: Playback = "device"
     unheard: Unheard = "truncate"
     arbiter: ArbiterPolicy = ArbiterPolicy()
     limits: Limits = Limits()
     timers: Durations = Durations()
     dials: int = 1
+    session_type: SessionType = "realtime"
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     retain_output_audio: bool = False
@@ -174,9 +189,13 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(f"dials must be at least 1, not {self.dials}")
         if self.unix_expiry_s < 1:
             raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
+        _check_choice("view", self.view, View)
+        _check_choice("dialect", self.dialect, DialectChoice)
         _check_choice("transport", self.transport, Transport)
         _check_choice("on_speech", self.on_speech, OnSpeech)
+        _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
+        _check_choice("session_type", self.session_type, SessionType)
         _check_choice("stepper", self.stepper, Stepper)
 
 

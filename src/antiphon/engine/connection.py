@@ -365,6 +365,7 @@ class Connection:
         elif isinstance(event, HandshakeAccepted):
             session.step(LINK, session.link, "internal.upgraded", None)
         elif isinstance(event, HandshakeRequest):
+            session.greeted(event.headers, event.subprotocols)
             self._query = event.query
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):

@@ -1,4 +1,4 @@
-"""Audio that a server delivers itself, over WebRTC: what has left, and what a barge-in keeps from leaving (R-O1, R-O3).
+"""Audio that a server delivers itself, over WebRTC: what has left, and what a barge-in keeps from leaving (R-O1, R-O4).
 
 The application has the audio (it gave it) and the way for it; it tells how much has left with `audio_played`. The
 engine says `output_audio_buffer.*`, tells the application to stop with `StopAudio`, which needs no answer here, and

@@ -121,15 +121,17 @@ class Endpoint(Struct, frozen=True):
         project: str | None = None,
         call_id: str | None = None,
         intent: str | None = None,
+        translates: bool = False,
         browser: bool = False,
         headers: Sequence[tuple[str, str]] = (),
     ) -> Self:
         """OpenAI, or a server that is addressed like it.
 
         ``model`` for a conversation; ``call_id`` ("rtc_…") for the sideband of a WebRTC or SIP call; ``intent``
-        ("transcription") for a connection that only transcribes. ``base_url`` may end before ``/realtime``, as the
-        base URL of openai-python does; its own query stays. ``api_key`` is a key or an ephemeral one ("ek_…"). With
-        ``browser`` the credentials travel as subprotocols, the only place where JavaScript can put them.
+        ("transcription") for a connection that only transcribes; ``translates`` for one that translates: it has a path
+        of its own. ``base_url`` may end before ``/realtime``, as the base URL of openai-python does; its own query
+        stays. ``api_key`` is a key or an ephemeral one ("ek_…"). With ``browser`` the credentials travel as
+        subprotocols, the only place where JavaScript can put them.
 
         Raises `ValueError` for a bad URL, an empty key, or a value that cannot stand in a header.
         """
@@ -151,7 +153,7 @@ class Endpoint(Struct, frozen=True):
                 credentials.append(("OpenAI-Project", project))
         return cls._of(
             base_url,
-            suffix="/realtime",
+            suffix="/realtime/translations" if translates else "/realtime",
             parameters={name: value for name, value in parameters.items() if value is not None},
             headers=_merge(credentials, headers),
             subprotocols=subprotocols,

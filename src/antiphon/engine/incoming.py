@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.audio import AudioFormat, InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
+from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.request import is_tagged
 from antiphon.engine.usage import Usage
 from antiphon.machines import ERRORS, build
+from antiphon.messages.beta import SERVER_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -65,6 +68,19 @@ class SessionRules:
                 if taken is not None and taken != session.input_audio.format:
                     session.input_audio.set_format(taken)
 
+    @staticmethod
+    def translate_text(_place: Place, _session: ClientSession, _event: object) -> None:
+        """The application has it from its `Deliver`."""
+
+    @staticmethod
+    def translate_audio(_place: Place, session: ClientSession, event: m.SessionOutputAudioDelta) -> None:
+        translation.play(session, event)
+
+    @staticmethod
+    def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed) -> None:
+        session.listener.finish(translation.TRANSLATION, session.translated_parts)
+        session.step(LINK, session.link, "internal.close", End(1000, "", None))
+
 
 SESSION = build("session", SessionRules, role="client")
 
@@ -78,7 +94,7 @@ class InputAudioBufferRules:
     def is_announced(
         _place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped | m.InputAudioBufferCommitted
     ) -> bool:
-        return session.announced_item_id in (None, event.item_id)
+        return session.announced_item_id in (None, event.item_id) or not event.item_id
 
     @staticmethod
     def commit_is_due(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
@@ -92,12 +108,12 @@ class InputAudioBufferRules:
 
     @staticmethod
     def speech_started(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
-        session.announced_item_id = event.item_id
+        session.announced_item_id = event.item_id or None  # a vendor's that told none
         session.listener.speech(session.detection)
 
     @staticmethod
     def speech_stopped(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped) -> None:
-        session.announced_item_id = event.item_id
+        session.announced_item_id = event.item_id or None
         session.speech_end_ms = event.audio_end_ms if isinstance(event.audio_end_ms, int) else None
 
     @staticmethod
@@ -108,6 +124,10 @@ class InputAudioBufferRules:
         session.input_audio.commit(session.speech_end_ms)
         # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
         session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
+        spoken = session.conversation.get(event.item_id)
+        if spoken is not None and spoken.state == "hearing":
+            session.step(CONVERSATION_ITEM, spoken, "internal.committed", event)
+            session.take_commit(spoken.item)
 
     @staticmethod
     def cleared(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
@@ -177,6 +197,7 @@ class ResponseRules:
     @staticmethod
     def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated | m.ResponseDone) -> None:
         session.open_response(record)
+        record.format = output_format(event.response)
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id
@@ -269,6 +290,10 @@ class ConversationItemRules:
         return item_status(event.item) == "in_progress"
 
     @staticmethod
+    def is_being_spoken(item: OutputRecord, session: ClientSession, event: ItemEvent) -> bool:
+        return item.id == session.announced_item_id and ConversationItemRules.is_in_progress(item, session, event)
+
+    @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
         # One of a response that is over, or has too many, is not kept: nothing would ever end it.
         if isinstance(item, OutputRecord) and item.response is not None and item.id in item.response.item_ids:
@@ -278,7 +303,7 @@ class ConversationItemRules:
     def insert(item: OutputRecord, session: ClientSession, event: ItemEvent) -> None:
         session.outputs.pop(item.id, None)
         front = False
-        if item.state in ("added", "completed"):  # complete as it comes: a client's own, or committed audio
+        if item.state in ("added", "entered"):  # complete as it comes: a client's own, or committed audio
             session.overdue_item_id = item.id if item.state == "added" else None
             pending = None
             if not session.take_commit(event.item):  # committed audio must not be taken for a message of ours
@@ -315,6 +340,12 @@ class ConversationItemRules:
         _finish_streams(item.id, session, event)
         if isinstance(item, OutputRecord):
             session.outputs.pop(item.id, None)
+        elif not item.finished:  # it did not end as a member before, and will not
+            session.conversation.done(event.item)
+
+    @staticmethod
+    def heard(item: Node, _session: ClientSession, _event: m.InputAudioBufferCommitted) -> None:
+        item.status = "completed"
 
     @staticmethod
     def abandon(item: Node | OutputRecord, session: ClientSession, _event: object) -> None:
@@ -356,13 +387,16 @@ def _finish_streams(item_id: str, session: ClientSession, event: object) -> None
 
 # -- content part ------------------------------------------------------------------------------------------------------
 
+_GENERATED = ("generating", "created", "detached", "unannounced")
+"""States of an item in which content of it may come."""
+
 
 class ContentPartRules:
     """Guards and effects of the content part's table, client side."""
 
     @staticmethod
     def _is_early(stream: StreamRecord, session: ClientSession) -> bool:
-        return find_item(session, stream.item_id).state not in ("generating", "detached", "unannounced")
+        return find_item(session, stream.item_id).state not in _GENERATED
 
     @staticmethod
     def is_text(_stream: StreamRecord, _session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
@@ -454,6 +488,12 @@ class TranscriptionRules:
         session.conversation.transcription_delta(event.item_id, event.content_index or 0, event.delta or "")
 
     @staticmethod
+    def replace(
+        _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionUpdated
+    ) -> None:
+        session.conversation.transcription_updated(event.item_id, event.content_index, event.transcript)
+
+    @staticmethod
     def complete(
         _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionCompleted
     ) -> None:
@@ -476,6 +516,14 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="client")
 
 def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
     """`session.created`, `session.updated`."""
+    session.step(SESSION, session.place, event.step_type, event)
+
+
+def on_translation(
+    session: ClientSession,
+    event: m.SessionInputTranscriptDelta | m.SessionOutputTranscriptDelta | m.SessionOutputAudioDelta | m.SessionClosed,
+) -> None:
+    """The events of a translation session."""
     session.step(SESSION, session.place, event.type, event)
 
 
@@ -540,7 +588,7 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
     if not isinstance(item_id, str) or not item_id:
         session.report("R-C6", event, "an item without an id cannot be a member", "$.item.id")
         return
-    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
+    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.step_type, event)
     session.trim(event)
 
 
@@ -553,6 +601,7 @@ def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.Co
 def on_transcription(
     session: ClientSession,
     event: m.ConversationItemInputAudioTranscriptionDelta
+    | m.ConversationItemInputAudioTranscriptionUpdated
     | m.ConversationItemInputAudioTranscriptionSegment
     | m.ConversationItemInputAudioTranscriptionCompleted
     | m.ConversationItemInputAudioTranscriptionFailed,
@@ -566,7 +615,7 @@ def on_transcription(
         session.usage = session.usage.transcribed(event.usage)  # of a deleted item too: it was made and has its price
     if transcription is None:
         return
-    session.step(TRANSCRIPTION, transcription, event.type, event)
+    session.step(TRANSCRIPTION, transcription, event.step_type, event)
     session.trim(event)
 
 
@@ -584,7 +633,7 @@ def on_response_done(session: ClientSession, event: m.ResponseDone) -> None:
     record = session.responses.get(event.response.id)
     if record is None:
         record = ResponseRecord(event.response.id, in_conversation=event.response.conversation_id is not None)
-    session.step(RESPONSE, record, event.type, event)
+    session.step(RESPONSE, record, event.step_type, event)
 
 
 def _responding(session: ClientSession, response_id: str, event: m.Event) -> ResponseRecord:
@@ -640,7 +689,7 @@ def on_part(session: ClientSession, event: PartEvent) -> None:
             if stream is None:
                 return
     step = session.stepper  # as `Session.step`, without the call
-    row = step(CONTENT_PART, stream, event.type, session, event)
+    row = step(CONTENT_PART, stream, event.step_type, session, event)
     if row is not None and row.report:
         session.deviated(row, event)
 
@@ -689,6 +738,7 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ConversationItemTruncated: on_item_id,
     m.ConversationItemDeleted: on_item_id,
     m.ConversationItemInputAudioTranscriptionDelta: on_transcription,
+    m.ConversationItemInputAudioTranscriptionUpdated: on_transcription,
     m.ConversationItemInputAudioTranscriptionSegment: on_transcription,
     m.ConversationItemInputAudioTranscriptionCompleted: on_transcription,
     m.ConversationItemInputAudioTranscriptionFailed: on_transcription,
@@ -725,6 +775,18 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.McpListToolsFailed: on_mcp,
 }
 """What each event of a server does to a client."""
+
+for _seen in {*SERVER_VIEWS["ga"].values(), *SERVER_VIEWS["beta"].values()}:  # the same events by other names
+    if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
+        HANDLERS[_seen] = HANDLERS[_known]
+
+TRANSLATION_HANDLERS: dict[type[object], Callable[..., None]] = {
+    m.SessionInputTranscriptDelta: on_translation,
+    m.SessionOutputTranscriptDelta: on_translation,
+    m.SessionOutputAudioDelta: on_translation,
+    m.SessionClosed: on_translation,
+}
+"""What each event of a translation's server does to its client; to any other it is unknown (R-X1)."""
 
 NEVER_OVERDUE = frozenset(
     {m.Error, m.RateLimitsUpdated, m.ConversationCreated, m.InputAudioBufferDtmfEventReceived}

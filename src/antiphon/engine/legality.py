@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.errors import LocalProtocolError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def check(session: ClientSession, event: m.ClientEvent, override: Collection[str
     event_id = event.event_id
     if isinstance(event_id, str) and len(event_id) > MOST_EVENT_ID:
         raise LocalProtocolError(f"event_id has {len(event_id)} characters, at most {MOST_EVENT_ID}", rule="R-E1")
+    problem = _kind_of_session(session, event)
+    if problem is not None and problem.rule not in override:
+        raise problem
     rule = _CHECKS.get(type(event))
     if rule is None:
         return
@@ -44,6 +48,21 @@ def _refusal(message: str, rule: str, code: str | None = None, param: str | None
 
 
 Refusals = list[LocalProtocolError]
+
+
+def _kind_of_session(session: ClientSession, event: m.ClientEvent) -> LocalProtocolError | None:
+    """Why this kind of session does not know ``event``, or does not take it any more (R-X1, R-X3)."""
+    if not session.translates:
+        if event.type not in m.TRANSLATION_EVENTS:
+            return None
+        return _refusal(f"only a translation session knows {event.type}", "R-X1", "invalid_value", "type")
+    if event.type not in translation.COMMANDS:
+        return _refusal(f"a translation session does not know {event.type}", "R-X1", "invalid_value", "type")
+    if isinstance(event, m.SessionClose) and session.place.state != "open":
+        return _refusal(f"the session is {session.place.state}: there is nothing to close", "R-X3")
+    if isinstance(event, m.SessionInputAudioBufferAppend) and session.place.state in ("closing", "ended"):
+        return _refusal("the translation is closing and takes no more audio", "R-X3", "invalid_event", "audio")
+    return None
 
 
 def _session_update(session: ClientSession, event: m.SessionUpdate) -> Refusals:
@@ -75,7 +94,7 @@ def _voice(session: m.AnySession | None) -> str | None:
     return voice if isinstance(voice, str) else None
 
 
-def _append(session: ClientSession, event: m.InputAudioBufferAppend) -> Refusals:
+def _append(session: ClientSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend) -> Refusals:
     size = len(event.audio) * 3 // 4
     if size > session.config.limits.append_audio_bytes:
         return [_refusal(f"{size} bytes of audio in one event, at most 15 MiB", "R-I6", "invalid_value", "audio")]
@@ -104,7 +123,7 @@ def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Ref
     item, refusals = event.item, Refusals()
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
-        if isinstance(value, str) and not _ID.match(value):
+        if isinstance(value, str) and not _ID.match(value) and not (name == "call_id" and session.knows_call(value)):
             refusals.append(
                 _refusal(
                     f"item.{name} must be 1 to 32 characters of A-Z a-z 0-9 _ -, not {len(value)} of {value[:40]!r}",
@@ -217,6 +236,7 @@ def _response_cancel(session: ClientSession, event: m.ResponseCancel) -> Refusal
 _CHECKS: dict[type[object], Callable[[ClientSession, Any], Refusals]] = {
     m.SessionUpdate: _session_update,
     m.InputAudioBufferAppend: _append,
+    m.SessionInputAudioBufferAppend: _append,
     m.InputAudioBufferCommit: _commit,
     m.OutputAudioBufferClear: _output_clear,
     m.ConversationItemCreate: _item_create,

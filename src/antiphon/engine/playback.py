@@ -1,10 +1,11 @@
 """What of the model's audio was heard: a ledger in samples, one entry for each content part that speaks.
 
 Three clocks run in a voice session: generation (the response), delivery and playback. Generation is faster than real
-time, so a whole answer may have arrived before its first second was heard. Only the device knows what was heard:
-neither the wall clock nor the number of bytes handed to a player does. So the device reports samples, and the ledger
-turns them into the one number that the protocol wants on a barge-in, ``audio_end_ms``: an integer, never negative,
-never beyond the audio that arrived, for each part that was not heard to its end, and once for each part.
+time, so a whole answer may have arrived before its first second was heard. The device knows what was heard, the number
+of bytes handed to a player does not. So the device reports samples (or a `PlayClock` estimates them, where there is no
+device that could), and the ledger turns them into the one number that the protocol wants on a barge-in,
+``audio_end_ms``: an integer, never negative, never beyond the audio that arrived, for each part that was not heard to
+its end, and once for each part.
 
 The ledger decides nothing and stores no audio, at most one odd byte a part. It answers questions; the engine acts.
 """
@@ -20,6 +21,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec import Struct
 
 from antiphon.engine.audio import AudioFormat, Remainder
+from antiphon.engine.timers import Instant
 
 Key: TypeAlias = tuple[str, int]
 """(item id, content index). Several items of one response may speak, so "the current item" is no key."""
@@ -77,6 +79,7 @@ class Entry:
 
     __slots__ = (
         "accepting",
+        "base",
         "content_index",
         "cut",
         "cutting",
@@ -88,8 +91,10 @@ class Entry:
         "received",
         "remainder",
         "response_id",
+        "since",
         "state",
         "suppressed_bytes",
+        "told",
     )
 
     def __init__(self, item_id: str, content_index: int, response_id: str | None, format: AudioFormat) -> None:
@@ -111,6 +116,11 @@ class Entry:
         self.cutting = False
         """Whether a cut has begun and the player's answer is awaited."""
         self.cut: Cut | None = None
+        self.told = False
+        """Whether the server was sent this cut."""
+        self.since: Instant | None = None
+        self.base = 0
+        """By the clock: sample ``base`` and all that follows it without a gap began to sound at ``since``."""
         self.live = False
         """Whether it is one of the ledger's live entries; False in the history and after it."""
         self.state = "queued"
@@ -131,6 +141,11 @@ class Entry:
         return self.received - self.played
 
     @property
+    def sent(self) -> int:
+        """Samples that the server sent of this part, those that were not handed on included."""
+        return self.received + self.suppressed_bytes // self.remainder.bytes_per_sample
+
+    @property
     def heard_all(self) -> bool:
         """Whether the listener heard everything the server sent, and no more comes."""
         return self.done and self.played == self.received and not self.suppressed_bytes
@@ -149,7 +164,7 @@ class Entry:
 
 
 class EntryState(Struct, frozen=True):
-    """An `Entry` as data."""
+    """An `Entry` as data; ``since`` in ns from the moment of the dump."""
 
     item_id: str
     content_index: int
@@ -162,6 +177,9 @@ class EntryState(Struct, frozen=True):
     done: bool
     cutting: bool
     cut: Cut | None
+    told: bool
+    since: int | None
+    base: int
     state: str
     kept: bytes
 
@@ -381,16 +399,23 @@ class PlaybackLedger:
         key = (item_id, content_index)
         return self._live.get(key) or self._history.get(key)
 
+    @property
+    def live(self) -> tuple[Entry, ...]:
+        """The entries that are not settled, in order of arrival."""
+        return tuple(self._live.values())
+
+    def parts(self, item_id: str) -> list[Entry]:
+        """The entries of an item, by content index. Looks at all entries."""
+        return sorted((entry for entry in self if entry.item_id == item_id), key=lambda entry: entry.content_index)
+
     def heard(self, item_id: str) -> tuple[Heard, ...]:
         """What was heard of each part of an item that spoke, by content index; ``()`` for an unknown item.
 
         Looks at all entries.
         """
-        parts = [entry for entry in self if entry.item_id == item_id]
-        parts.sort(key=lambda entry: entry.content_index)
         return tuple(
             Heard(part.content_index, part.format.ms(part.played), part.format.ms(part.received), part.cut is not None)
-            for part in parts
+            for part in self.parts(item_id)
         )
 
     def totals(self) -> Totals:
@@ -418,11 +443,11 @@ class PlaybackLedger:
 
     # -- as data -------------------------------------------------------------------------------------------------------
 
-    def dump(self) -> PlaybackState:
-        """The ledger as data."""
+    def dump(self, now: Instant = 0) -> PlaybackState:
+        """The ledger as data, at ``now``."""
         return PlaybackState(
-            live=tuple(map(_entry_state, self._live.values())),
-            history=tuple(map(_entry_state, self._history.values())),
+            live=tuple(_entry_state(entry, now) for entry in self._live.values()),
+            history=tuple(_entry_state(entry, now) for entry in self._history.values()),
             superseded=tuple(self._superseded),
             forgotten_received_ms=self._forgotten_received_ms,
             forgotten_played_ms=self._forgotten_played_ms,
@@ -430,16 +455,17 @@ class PlaybackLedger:
         )
 
     @classmethod
-    def load(cls, state: PlaybackState, *, live_limit: int, history_limit: int) -> PlaybackLedger:
-        """The ledger that `dump` described, under these limits; what exceeds them goes as it would have gone."""
+    def load(cls, state: PlaybackState, *, live_limit: int, history_limit: int, now: Instant = 0) -> PlaybackLedger:
+        """The ledger that `dump` described, at ``now`` and under these limits; what exceeds them goes as it would have
+        gone."""
         ledger = cls(live_limit=live_limit, history_limit=history_limit)
         ledger._forgotten_received_ms = state.forgotten_received_ms
         ledger._forgotten_played_ms = state.forgotten_played_ms
         ledger.abandoned = state.abandoned
         for past in state.history:
-            ledger._remember(_entry(past))
+            ledger._remember(_entry(past, now))
         for present in state.live:
-            ledger._add(_entry(present))
+            ledger._add(_entry(present, now))
         ledger._superseded.update(dict.fromkeys(state.superseded[-live_limit:]))
         return ledger
 
@@ -481,7 +507,7 @@ class PlaybackLedger:
             self._remember(entry)
 
 
-def _entry_state(entry: Entry) -> EntryState:
+def _entry_state(entry: Entry, now: Instant) -> EntryState:
     return EntryState(
         item_id=entry.item_id,
         content_index=entry.content_index,
@@ -494,12 +520,15 @@ def _entry_state(entry: Entry) -> EntryState:
         done=entry.done,
         cutting=entry.cutting,
         cut=entry.cut,
+        told=entry.told,
+        since=None if entry.since is None else entry.since - now,
+        base=entry.base,
         state=entry.state,
         kept=entry.remainder.kept,
     )
 
 
-def _entry(state: EntryState) -> Entry:
+def _entry(state: EntryState, now: Instant) -> Entry:
     entry = Entry(state.item_id, state.content_index, state.response_id, state.format)
     entry.received = state.received
     entry.played = state.played
@@ -508,6 +537,9 @@ def _entry(state: EntryState) -> Entry:
     entry.done = state.done
     entry.cutting = state.cutting
     entry.cut = state.cut
+    entry.told = state.told
+    entry.since = None if state.since is None else state.since + now
+    entry.base = state.base
     entry.state = state.state
     entry.remainder.kept = state.kept
     return entry

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from antiphon.engine.audio import AudioFormat
 from antiphon.engine.usage import Usage
 
 if TYPE_CHECKING:
@@ -29,15 +30,18 @@ class Place:
 
 
 class ResponseRecord:
-    """One response. ``in_conversation`` is False out of band; ``event_id`` names the request of ours behind it."""
+    """One response. ``in_conversation`` is False out of band; ``event_id`` names the request of ours behind it;
+    ``format`` is what it speaks in, where it says that.
+    """
 
-    __slots__ = ("event_id", "id", "in_conversation", "item_ids", "state", "status", "streams", "usage")
+    __slots__ = ("event_id", "format", "id", "in_conversation", "item_ids", "state", "status", "streams", "usage")
 
     def __init__(self, id: str, *, in_conversation: bool = True) -> None:
         self.id = id
         self.state = "absent"
         self.in_conversation = in_conversation
         self.event_id: str | None = None
+        self.format: AudioFormat | None = None
         self.status: str | None = None
         self.streams: dict[tuple[str, int], StreamRecord] = {}
         self.item_ids: dict[str, None] = {}
@@ -55,6 +59,7 @@ class ResponseRecord:
             self.state,
             self.in_conversation,
             self.event_id,
+            self.format,
             self.status,
             list(self.item_ids),
             [stream.dump() for stream in self.streams.values()],
@@ -66,6 +71,7 @@ class ResponseRecord:
         record = cls(state.id, in_conversation=state.in_conversation)
         record.state = state.state
         record.event_id = state.event_id
+        record.format = state.format
         record.status = state.status
         record.item_ids = dict.fromkeys(state.item_ids)
         record.usage = state.usage
@@ -125,6 +131,7 @@ class ResponseState(Struct, frozen=True):
     state: str
     in_conversation: bool
     event_id: str | None
+    format: AudioFormat | None
     status: str | None
     item_ids: list[str]
     streams: list[StreamState]

@@ -17,9 +17,9 @@ from antiphon.engine.codec import to_builtins
 from antiphon.engine.content import (
     ArgumentsDelta,
     AudioDelta,
-    Content,
     ItemFinished,
     ItemStarted,
+    ResponseContent,
     ResponseFinished,
     TextDelta,
 )
@@ -103,7 +103,7 @@ class Output:
             content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
         return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
 
-    def part(self, *, empty: bool = False) -> m.Content:
+    def part(self, *, empty: bool = False) -> m.Part:
         """Its content part."""
         text = "" if empty else self.text
         return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)
@@ -224,7 +224,7 @@ class Responder:
             metadata=params.metadata or None,
         )
 
-    def take(self, content: Content, record: ResponseRecord) -> None:
+    def take(self, content: ResponseContent, record: ResponseRecord) -> None:
         """Say one piece of content that fits."""
         if isinstance(content, ItemStarted):
             self._begin_item(content, record)
@@ -239,7 +239,7 @@ class Responder:
             else:
                 self._write(output, content)
 
-    def problem_with(self, content: Content, record: ResponseRecord) -> LocalProtocolError | None:
+    def problem_with(self, content: ResponseContent, record: ResponseRecord) -> LocalProtocolError | None:
         """Why a piece of content does not fit where it came, before anything changes (L3)."""
         session = self._session
         if isinstance(content, ResponseFinished):

@@ -7,15 +7,17 @@ are the door in both directions, the session's configuration, the input audio bu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.actions import (
     Actions,
     Deliver,
+    Headers,
     TransmitMessage,
 )
 from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length
@@ -23,7 +25,9 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     client_decoder,
+    convert_client_event,
     encode,
+    encode_json,
     encode_text,
     item_from_builtins,
     session_from_builtins,
@@ -33,11 +37,14 @@ from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
     TranscriptionResult,
+    TranslationContent,
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.delivery import Deliveries
+from antiphon.engine.dialects import Dialect, asked_for, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
+from antiphon.engine.keys import in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
@@ -53,6 +60,7 @@ from antiphon.engine.serving import (
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.settings import Json, asked_in, initial, merged, serves, settled, unknown_parameter
 from antiphon.engine.timers import Instant, Timer
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -70,8 +78,6 @@ FreeEvent: TypeAlias = (
 """What a server application may send by itself: nothing but the end of the session hangs on these."""
 
 _MOST_EVENT_ID = 512
-_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
-_WITHOUT_RESPONSES = tuple(name for name in _SUPPORTED if not name.startswith(("response.", "output_")))
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -92,6 +98,7 @@ class ServerSession(Session, role=Role.SERVER):
         "conversation_id",
         "deliveries",
         "detector",
+        "dialect",
         "finished_responses",
         "has_spoken",
         "heard",
@@ -124,14 +131,14 @@ class ServerSession(Session, role=Role.SERVER):
             raise TypeError("a server makes ids that others must not guess: it needs entropy")
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode = client_decoder(limits.json_depth)
+        self.speak("beta" if config.dialect == "beta" else "ga")
         self._configuration: m.AnySession | None = None
         self._unix_ns: int | None = None
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = initial(config.session)
+        self.settings: Json = initial(_given(config.session))
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -188,8 +195,20 @@ class ServerSession(Session, role=Role.SERVER):
 
     @property
     def converses(self) -> bool:
-        """Whether the session has responses at all: one that only transcribes has none (R-S9)."""
-        return bool(self.settings["type"] != "transcription")
+        """Whether the session has responses at all: one that only transcribes, or translates, has none (R-S9)."""
+        return bool(self.settings["type"] == "realtime")
+
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session."""
+        return bool(self.settings["type"] == "translation")
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The types of the events that this kind of session takes (R-X1)."""
+        if self.translates:
+            return translation.COMMANDS
+        return translation.CONVERSATION_COMMANDS if self.converses else translation.TRANSCRIPTION_COMMANDS
 
     @property
     def turn_detection(self) -> m.TurnDetection | None:
@@ -238,22 +257,18 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif event.type not in self._supported:
+        elif type(event) not in HANDLERS or _step_type(event) not in self.supported:
             self.refused = self._unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
-            self.refused = unknown_parameter(raw, event)
+            unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
+            self.refused = unknown(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
             HANDLERS[type(event)](self, event)
 
-    @property
-    def _supported(self) -> tuple[str, ...]:
-        """What a client may say: in a session that only transcribes, nothing of responses (R-S9)."""
-        return _SUPPORTED if self.converses else _WITHOUT_RESPONSES
-
     def _unsupported(self, event_type: str) -> Refusal:
-        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self._supported)})
+        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self.supported)})
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -270,12 +285,20 @@ class ServerSession(Session, role=Role.SERVER):
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
+        if self.translates and repaired.event.type == m.SessionUpdate.type:
+            meant = translation.with_its_type(repaired.data)
+            again = repaired if meant is None else convert_client_event(meant)
+            if isinstance(again, m.SessionUpdate):
+                self.act(Deliver(again, raw))
+                self._take(again, raw)
+                return
+            repaired = again if isinstance(again, Repaired) else repaired
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif event.type not in self._supported:
+        elif _step_type(event) not in self.supported:
             self.refused = self._unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
@@ -317,14 +340,27 @@ class ServerSession(Session, role=Role.SERVER):
         """Put an event on the wire, with an id of its own."""
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
             event = structs.replace(event, event_id=self.next_id("event"))
-        self.act(TransmitMessage(encode(event)))
+        if self.dialect == "ga":
+            self.act(TransmitMessage(encode(event)))
+        elif (told := write_server(to_builtins(event))) is not None:
+            self.act(TransmitMessage(encode_json(told)))
 
     def refuse(self, event: object) -> None:
         """Answer ``event`` with the error that `refused` says."""
         assert self.refused is not None  # set by whoever refuses
         event_id = getattr(event, "event_id", None)
-        self.say(m.Error(error=self.refused.detail(event_id if isinstance(event_id, str) else None)))
+        refused = in_beta(self.refused) if self.dialect == "beta" else self.refused
+        self.say(m.Error(error=refused.detail(event_id if isinstance(event_id, str) else None)))
         self.refused = None
+
+    def speak(self, dialect: Dialect) -> None:
+        """Speak and understand ``dialect`` from here on."""
+        self.dialect: Dialect = dialect
+        self._decode = client_decoder(self.config.limits.json_depth, dialect, self.config.view)
+
+    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
+        if self.config.dialect == "auto":
+            self.speak(asked_for(headers, subprotocols))
 
     def _ready(self, now: Instant) -> None:
         self.command_at(now)
@@ -356,7 +392,7 @@ class ServerSession(Session, role=Role.SERVER):
         return Refusal("model_not_found", {"model": model[:64]})
 
     def accept_query(self, query: str) -> None:
-        self.settings = settled(self.config.session, asked_in(query))
+        self.settings = settled(_given(self.config.session), asked_in(query))
         self._settings_changed()
 
     def begin_generation(self) -> None:
@@ -511,6 +547,8 @@ class ServerSession(Session, role=Role.SERVER):
 
     def generate(self, content: Content, now: Instant) -> Actions:
         self.command_at(now)
+        if isinstance(content, TranslationContent):
+            return self._translate(content, now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
@@ -521,6 +559,19 @@ class ServerSession(Session, role=Role.SERVER):
             raise problem
         self.enter(now)
         self.responder.take(content, record)
+        return self.leave()
+
+    def _translate(self, content: TranslationContent, now: Instant) -> Actions:
+        if not self.translates:
+            raise LocalProtocolError(f"{type(content).__name__}: this session does not translate", rule="R-X1")
+        event = translation.event_of(content)
+        if self.link.state != "open" or event.type not in SESSION.cells[self.place.state]:
+            return ()  # the client left while the brain was at work
+        problem = translation.problem_with(content)
+        if problem is not None:
+            raise problem
+        self.enter(now)
+        self.step(SESSION, self.place, event.type, event)
         return self.leave()
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
@@ -534,3 +585,14 @@ class ServerSession(Session, role=Role.SERVER):
         from antiphon.engine.snapshot import load_server
 
         load_server(self, snapshot, now)
+
+
+def _step_type(event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed) -> str:
+    """The name under which the tables know an event of a client, whichever dialect's it came by."""
+    known = CLIENT_VIEWS["ga"].get(event.type)
+    return event.type if known is None else known.step_type
+
+
+def _given(session: Mapping[str, object] | None) -> Json | None:
+    """A configured session in GA's shape, whichever it was written in."""
+    return None if session is None else cast(Json, session_to_ga(dict(session)))

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
+from antiphon.engine.link import LINK, End
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.refusals import Refusal, error_event
 from antiphon.engine.settings import problem_with_params, problem_with_update
 from antiphon.machines import build
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
@@ -56,9 +59,12 @@ class SessionRules:
 
     @staticmethod
     def update_is_acceptable(_place: Place, session: ServerSession, event: m.SessionUpdate) -> bool:
-        session.refused = problem_with_update(
-            session.settings, to_builtins(event.session), has_spoken=session.has_spoken
-        )
+        if session.translates:
+            session.refused = translation.problem_with_update(event.session)
+        else:
+            session.refused = problem_with_update(
+                session.settings, to_builtins(event.session), has_spoken=session.has_spoken
+            )
         return session.refused is None
 
     @staticmethod
@@ -81,6 +87,28 @@ class SessionRules:
         event = error_event("session_expired", minutes=minutes)
         session.say(event)
         session.end(event)
+
+    translate_text = staticmethod(say)
+    translate_audio = staticmethod(say)
+
+    @staticmethod
+    def audio_is_acceptable(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> bool:
+        return InputAudioBufferRules.audio_is_acceptable(place, session, event)
+
+    @staticmethod
+    def append(_place: Place, session: ServerSession, _event: m.SessionInputAudioBufferAppend) -> None:
+        session.hearing.take_audio()
+
+    @staticmethod
+    def refuse_append(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> None:
+        if place.state == "closing":
+            session.refused = Refusal("translation_is_closing")
+        session.refuse(event)
+
+    @staticmethod
+    def end_translation(_place: Place, session: ServerSession, event: m.SessionClosed) -> None:
+        session.say(event)
+        session.step(LINK, session.link, "internal.close", End(1000, "", None))
 
 
 class InputAudioBufferRules:
@@ -106,7 +134,9 @@ class InputAudioBufferRules:
         session.say(event)
 
     @staticmethod
-    def audio_is_acceptable(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> bool:
+    def audio_is_acceptable(
+        _place: Place, session: ServerSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend
+    ) -> bool:
         session.refused = None
         audio = decode_base64(event.audio)
         if audio is None:
@@ -316,6 +346,11 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="server")
 
 def on_session_update(session: ServerSession, event: m.SessionUpdate) -> None:
     """`session.update`"""
+    session.step(SESSION, session.place, event.step_type, event)
+
+
+def on_translation(session: ServerSession, event: m.SessionInputAudioBufferAppend | m.SessionClose) -> None:
+    """The events of a translation's client."""
     session.step(SESSION, session.place, event.type, event)
 
 
@@ -536,5 +571,12 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ConversationItemTruncate: on_item_truncate,
     m.ResponseCreate: on_response_create,
     m.ResponseCancel: on_response_cancel,
+    m.SessionInputAudioBufferAppend: on_translation,
+    m.SessionClose: on_translation,
 }
 """What each event of a client does to a server."""
+
+for _view in CLIENT_VIEWS.values():  # the same events by other names
+    for _seen in _view.values():
+        if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
+            HANDLERS[_seen] = HANDLERS[_known]

@@ -76,29 +76,25 @@ TRANSCRIPTION_DEFAULTS: Final[Json] = {
 }
 """The same for a session that only transcribes."""
 
+TRANSLATION_DEFAULTS: Final[Json] = {
+    "type": "translation",
+    "audio": {"input": {"transcription": None, "noise_reduction": None}, "output": {}},
+}
+"""The same for a session that translates."""
+
+_BY_TYPE: Final[Mapping[str, Json]] = {"transcription": TRANSCRIPTION_DEFAULTS, "translation": TRANSLATION_DEFAULTS}
+
 
 def initial(config: Mapping[str, Any] | None) -> Json:
     """What a session begins with, where the server's ``config`` names some of it."""
     config = config or {}
-    return merged(TRANSCRIPTION_DEFAULTS if config.get("type") == "transcription" else DEFAULTS, config)
+    return merged(_BY_TYPE.get(config.get("type", ""), DEFAULTS), config)
 
 
-_BETA_KEYS = frozenset(
-    {
-        "modalities",
-        "input_audio_format",
-        "input_audio_transcription",
-        "input_audio_noise_reduction",
-        "turn_detection",
-        "output_audio_format",
-        "voice",
-        "speed",
-        "temperature",
-        "max_response_output_tokens",
-    }
-)
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 """What a session shows and no update names."""
+_ONLY_BETA = frozenset({"temperature"})
+"""What the classes have for the other dialect alone."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
 """Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
 _MOST_FIELDS, _MOST_MODEL = 64, 256
@@ -177,26 +173,26 @@ def _detection(before: object, update: Json) -> Json:
 
 
 def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCreate) -> Refusal | None:
-    """Why ``event``, which was read from ``text``, is refused for a key that it does not have, None if it has them all.
-
-    The flat keys of the other dialect are fields of the classes, and unknown all the same.
-    """
+    """Why ``event``, which was read from ``text``, is refused for a key that it has not, None if it has them all."""
     if isinstance(event, m.SessionUpdate):
         session = parsed(text, "session")
         if session is None:
             return None
-        refused = unknown_key(type(event.session), session, "session", without=_BETA_KEYS | _SERVERS_KEYS)
-        if refused is None and isinstance(event.session, m.TranscriptionSession):
-            audio = session.get("audio")
-            if isinstance(audio, dict) and "output" in audio:
+        refused = unknown_key(type(event.session), session, "session", without=_ONLY_BETA | _SERVERS_KEYS)
+        audio = session.get("audio")
+        output = audio.get("output") if isinstance(audio, dict) else None
+        if refused is None and output is not None:
+            if isinstance(event.session, m.TranscriptionSession):
                 return Refusal("unknown_parameter", {"param": "session.audio.output"})
+            if "language" in output and not isinstance(event.session, m.TranslationSession):
+                return Refusal("unknown_parameter", {"param": "session.audio.output.language"})
         return refused
     response = parsed(text, "response")
     if response is None:
         return None
     # Items are read as those of `conversation.item.create` are: their class knows what it wants to know.
     response = {key: value for key, value in response.items() if key != "input"}
-    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_BETA_KEYS)
+    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_ONLY_BETA)
     if refused is None and isinstance(audio := response.get("audio"), dict) and "input" in audio:
         return Refusal("unknown_parameter", {"param": "response.audio.input"})
     return refused

@@ -28,6 +28,7 @@ from antiphon.engine.codec import (
 from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
 from antiphon.engine.delivery import DeliveryState
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
@@ -93,12 +94,14 @@ class ClientState(Struct, frozen=True):
     """What only a client has."""
 
     place: str
+    dialect: Dialect
     detector: str
     configuration: dict[str, object] | None
     conversation: ConversationState
     arbiter: ArbiterState
     acknowledgements: AcknowledgementsState
     playback: PlaybackState
+    player_busy: int | None
     output_format: AudioFormat
     input_audio: InputAudioState
     responses: list[ResponseState]
@@ -114,6 +117,7 @@ class ClientState(Struct, frozen=True):
     speech_end_ms: int | None
     fatal_code: str | None
     has_spoken: bool
+    translated_parts: int
     detection: TurnDetection | None
     usage: Usage
     rate_limits: list[RateLimitState]
@@ -124,6 +128,7 @@ class ServerState(Struct, frozen=True):
     """What only a server has, in a snapshot."""
 
     place: str
+    dialect: Dialect
     detector: str
     session_id: str
     conversation_id: str
@@ -230,15 +235,17 @@ def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
 
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
     """A snapshot of a client."""
-    configuration = session.configuration
+    configuration, clock = session.configuration, session.listener.clock
     state = ClientState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         configuration=None if configuration is None else without_credentials(to_builtins(configuration)),
         conversation=session.conversation.dump(),
         arbiter=session.arbiter.dump(now),
         acknowledgements=session.acknowledgements.dump(),
-        playback=session.playback.dump(),
+        playback=session.playback.dump(now),
+        player_busy=None if clock is None or clock.busy_until is None else clock.busy_until - now,
         output_format=session.listener.format,
         input_audio=session.input_audio.dump(),
         responses=[record.dump() for record in session.responses.values()],
@@ -257,6 +264,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         speech_end_ms=session.speech_end_ms,
         fatal_code=session.fatal_code,
         has_spoken=session.has_spoken,
+        translated_parts=session.translated_parts,
         detection=session.detection,
         usage=session.usage,
         rate_limits=session.account.dump(now),
@@ -278,14 +286,18 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     load_common(session, snapshot.common, now)
     limits = session.config.limits
     session.place.state = state.place
+    session.dialect = state.dialect
     session.detector.state = state.detector
     session.configuration = None if state.configuration is None else session_from_builtins(state.configuration)
     session.conversation.load(state.conversation)
     session.arbiter.load(state.arbiter, now)
     session.acknowledgements.load(state.acknowledgements)
     session.playback = PlaybackLedger.load(
-        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries
+        state.playback, live_limit=limits.playback_entries, history_limit=limits.playback_entries, now=now
     )
+    clock = session.listener.clock
+    if clock is not None and state.player_busy is not None:
+        clock.busy_until = now + state.player_busy
     session.listener.format = state.output_format
     session.input_audio = InputAudioLedger.load(state.input_audio)
     for each in state.responses:
@@ -304,6 +316,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_end_ms = state.speech_end_ms
     session.fatal_code = state.fatal_code
     session.has_spoken = state.has_spoken
+    session.translated_parts = state.translated_parts
     session.detection = state.detection
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
@@ -325,6 +338,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
     outputs, params = session.responder.outputs, session.responder.params
     state = ServerState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         session_id=session.session_id,
         conversation_id=session.conversation_id,
@@ -370,6 +384,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         raise SnapshotError("a snapshot of a server without its server half")
     load_common(session, snapshot.common, now)
     session.place.state = state.place
+    session.speak(state.dialect)
     session.detector.state = state.detector
     session.session_id = state.session_id
     session.conversation_id = state.conversation_id

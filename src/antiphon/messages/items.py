@@ -62,25 +62,25 @@ class OutputAudio(_AudioContent, frozen=True, kw_only=True, tag="output_audio"):
 
 
 class TextPart(Message, frozen=True, kw_only=True, gc=False, tag_field="type", tag="text"):
-    """Text from the model as `response.content_part.*` shows it. In beta dialects and clones items hold it too."""
+    """Text from the model as `response.content_part.*` shows it."""
 
     type: ClassVar[Literal["text"]] = "text"
     text: str
 
 
 class AudioPart(_AudioContent, frozen=True, kw_only=True, tag="audio"):
-    """Audio from the model as `response.content_part.*` shows it. In beta dialects and clones items hold it too."""
+    """Audio from the model as `response.content_part.*` shows it."""
 
     type: ClassVar[Literal["audio"]] = "audio"
 
 
 # A tagged union cannot hold a fallback class, so only the type checker sees it here; the codec puts instances in.
 if TYPE_CHECKING:
-    Content: TypeAlias = (
-        InputText | InputAudio | InputImage | OutputText | OutputAudio | TextPart | AudioPart | UnknownContent
-    )
+    Content: TypeAlias = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownContent
+    Part: TypeAlias = Content | TextPart | AudioPart
 else:
-    Content = InputText | InputAudio | InputImage | OutputText | OutputAudio | TextPart | AudioPart
+    Content = InputText | InputAudio | InputImage | OutputText | OutputAudio
+    Part = Content | TextPart | AudioPart
 
 
 # --- items ------------------------------------------------------------------------------------------------------------
