@@ -115,6 +115,7 @@ def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_pl
         assert heard(talk.speaks("r2", "i2", 300, previous="i1")) == 300  # the next one overlaps
         assert heard(talk.audio("r1", "i1", 100)) == 0
         assert heard(talk.audio("r2", "i2", 200)) == 200
+        assert heard(talk.speaks("r1", "i3", 300, previous="i2")) == 0  # of another item of it neither
         talk.done("r1", "cancelled")
         assert heard(talk.audio("r2", "i2", 200)) == 200
 

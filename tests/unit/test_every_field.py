@@ -194,7 +194,7 @@ DIALECTS = {
 
 
 def is_of_a_dialect(cls: type[m.ServerEvent], each: Spoiled) -> bool:
-    """Whether some known server would have sent the spoiled event as it is (R-E7)."""
+    """Whether some known server would have sent the spoiled event as it is (R-E8)."""
     if each.how in ("missing", "null") and any(
         cls.type in lack.types and each.path.removeprefix("$.") in lack.fields for lack in LACKS
     ):
@@ -259,6 +259,8 @@ def misheard(cls: type[m.ServerEvent], each: Spoiled, intact: object, settled: o
     reports = of(actions, Report)
     if talk.client.link.state != "open" and cls.type != "session.closed":  # whose meaning that is
         return "the socket ended"
+    if each.how in ("huge", "negative"):
+        talk.restored()  # what was kept of it can be stored and read again
     if each.path == "$.type":
         if isinstance(each.event.get("type"), str):
             return None if reports == [] and delivered(actions) == [each.event["type"]] else "no unknown event"
@@ -399,6 +401,8 @@ def misanswered(cls: type[m.ClientEvent], each: Spoiled) -> str | None:
     actions = host.server.receive_message(msgspec.json.encode(each.event), host.now)
     if host.server.link.state != "open":
         return "the socket ended"
+    if each.how in ("huge", "negative"):
+        host.restored()
     errors = [event["error"] for event in server_helpers.sent(actions) if event["type"] == "error"]
     if errors and host.snapshot() != before:
         return "refused, and something changed"

@@ -196,6 +196,7 @@ ITEM: Acts[Talk] = {
     "speech": hears("input_audio_buffer.speech_started", item_id="x", audio_start_ms=0),
     "committed": hears("input_audio_buffer.committed", item_id="x"),
     "r is done": lambda talk: talk.done("r"),
+    "r is done with it": lambda talk: talk.done("r", output=[item("completed")]),
     "o is done": lambda talk: talk.done("o", conversation_id=None),
     "the end": lose_socket,
 }

@@ -143,6 +143,7 @@ TOKENS = m.RateLimit(name="tokens", limit=100, remaining=90, reset_seconds=6.0)
 
 
 def test_rate_limits_are_told_after_each_response() -> None:
+    """R-S8"""
     host = Host(rate_limits=(TOKENS,))
     assert host.server.rate_limits == (TOKENS,)
     response_id = host.asks()

@@ -402,6 +402,10 @@ class ClientSession(Session, role=Role.CLIENT):
             return encode_json(write_client(to_builtins(event)))
         return encode(event)
 
+    def meant(self, dialect: Dialect) -> None:
+        if self.config.dialect == "auto":
+            self.dialect = dialect
+
     def deviated(self, row: Row, event: object) -> None:
         delivered = next((action for action in reversed(self.out) if type(action) is Deliver), None)
         if delivered is None or not is_habit(row.rule, delivered.event, delivered.raw):
@@ -580,6 +584,7 @@ class ClientSession(Session, role=Role.CLIENT):
         response: ResponseRecord | None,
         event: m.Event,
         front: bool = False,
+        unplaced: bool = False,
     ) -> None:
         """An item becomes a member of the conversation (R-C4).
 
@@ -590,6 +595,7 @@ class ClientSession(Session, role=Role.CLIENT):
             item,
             UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id,
             clone=not front,
+            unplaced=unplaced,
             generated=response is not None,
             response_id=None if response is None else response.id,
         )
@@ -601,6 +607,12 @@ class ClientSession(Session, role=Role.CLIENT):
         if isinstance(item, m.FunctionCallItem):
             self._know_call(item)
         self.trim(event)
+
+    def place_item(self, item_id: str, previous_item_id: str | UnsetType | None, event: m.Event) -> None:
+        """The announcement of an item that became a member before it: where it belongs."""
+        problem = self.conversation.place(item_id, previous_item_id, clone=True)
+        if problem is not None:
+            self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {problem.value}")
 
     def trim(self, event: m.Event) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
@@ -649,8 +661,7 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         node = self.conversation.get(stream.item_id)
         record = node if node is not None else self.conversation.early(stream.item_id)
-        cut = record is not None and stream.content_index in record.cuts  # what came after the cut was not kept
-        part = None if record is None or cut else record.parts.get(stream.content_index)
+        part = None if record is None else record.parts.get(stream.content_index)
         if part is not None and part.text_bytes and part.text != text:
             self.report("R-P6", event, "the whole text is not what its deltas said")
         self.conversation.text_done(stream.item_id, stream.content_index, text)
@@ -664,8 +675,8 @@ class ClientSession(Session, role=Role.CLIENT):
                 self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
             self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
-        received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
-        self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
+        audio_ms = entry.format.ms(entry.sent) if entry is not None and entry.sent else None
+        self.conversation.truncate(key, event.content_index, event.audio_end_ms, audio_ms)
 
     def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
         """The place of ``key`` in a bounded table of them; a fresh one at first."""

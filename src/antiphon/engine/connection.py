@@ -27,6 +27,7 @@ from antiphon.engine.actions import (
 )
 from antiphon.engine.config import ConnectionConfig, Role
 from antiphon.engine.conversation import Conversation
+from antiphon.engine.dialects import asked_for
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End
 from antiphon.engine.session import Buffer, Entropy, Session, session_of, timed_out
@@ -132,6 +133,7 @@ class Connection:
                 request = wire.request(self.config.endpoint, headers)
             except ValueError as error:
                 raise LocalProtocolError(str(error), rule="R-L5") from None
+            session.meant(self.config.endpoint.with_headers(headers).dialect)
         out = list(self._told(session.opened(now, unix_ns=unix_ns)))
         self._wire = wire
         self._last_received = now
@@ -365,7 +367,7 @@ class Connection:
         elif isinstance(event, HandshakeAccepted):
             session.step(LINK, session.link, "internal.upgraded", None)
         elif isinstance(event, HandshakeRequest):
-            session.greeted(event.headers, event.subprotocols)
+            session.meant(asked_for(event.headers, event.subprotocols))
             self._query = event.query
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):

@@ -50,7 +50,8 @@ class SessionRules:
 
     @staticmethod
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
-        return session.acknowledgements.answered("session.update", event) is not None
+        answered = session.acknowledgements.answered("session.update", event) is not None
+        return answered or session.config.transport != "websocket"  # there a session has more clients than this
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
@@ -258,6 +259,14 @@ def _close_children(record: ResponseRecord, session: ClientSession, event: objec
         item = find_item(session, item_id)
         if item.state != "absent":
             session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
+    if not record.in_conversation or not isinstance(event, m.ResponseDone):
+        return
+    for output in event.response.output or ():
+        if isinstance(output.id, str) and output.id and output.id not in record.item_ids:
+            item = find_item(session, output.id)  # which was never announced as output
+            if isinstance(item, OutputRecord) and item.response is None:
+                item.response = record
+            session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
 
 
 # -- conversation item -------------------------------------------------------------------------------------------------
@@ -323,10 +332,18 @@ class ConversationItemRules:
         session.insert(event.item, event.previous_item_id, state="completed", response=None, event=event)
 
     @staticmethod
-    def insert_final(item: OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
-        session.outputs.pop(item.id, None)
-        session.insert(event.item, UNSET, state=item.state, response=item.response, event=event)
-        session.conversation.done(event.item)
+    def insert_final(
+        item: OutputRecord, session: ClientSession, event: m.ConversationItemDone | m.ResponseOutputItemDone
+    ) -> None:
+        _insert_final(item, event.item, session, event)
+
+    @staticmethod
+    def awaits_place(item: Node | OutputRecord, session: ClientSession, _event: ItemEvent) -> bool:
+        return session.conversation.awaits_place(item.id)
+
+    @staticmethod
+    def place(item: Node, session: ClientSession, event: ItemEvent) -> None:
+        session.place_item(item.id, event.previous_item_id, event)
 
     @staticmethod
     def finalize(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
@@ -348,7 +365,22 @@ class ConversationItemRules:
         item.status = "completed"
 
     @staticmethod
-    def abandon(item: Node | OutputRecord, session: ClientSession, _event: object) -> None:
+    def close_member(item: Node, session: ClientSession, event: m.ResponseOutputItemDone) -> None:
+        """The end as output stands for the end as a member, which did not come."""
+        _finish_streams(item.id, session, event)
+        session.conversation.done(event.item)
+
+    @staticmethod
+    def abandon(item: Node | OutputRecord, session: ClientSession, event: m.Event) -> None:
+        """Its response is over. What that says of the item, if anything, is the last that will come."""
+        output = (event.response.output or ()) if isinstance(event, m.ResponseDone) else ()
+        final = next((each for each in output if each.id == item.id), None)
+        if isinstance(item, Node):
+            item.status = "incomplete"
+            if final is not None:
+                session.conversation.done(final)
+        elif final is not None and item.response is not None and item.response.in_conversation:
+            _insert_final(item, final, session, event)
         session.outputs.pop(item.id, None)
 
     @staticmethod
@@ -360,6 +392,12 @@ class ConversationItemRules:
     @staticmethod
     def truncated(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemTruncated) -> None:
         session.truncated(event)
+
+    @staticmethod
+    def truncated_early(_item: OutputRecord, session: ClientSession, event: m.ConversationItemTruncated) -> None:
+        """Of an item that is no member, but may become one."""
+        session.acknowledgements.answered("conversation.item.truncate", event, key=event.item_id)
+        session.conversation.truncate(event.item_id, event.content_index, event.audio_end_ms)
 
     @staticmethod
     def remove(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDeleted) -> None:
@@ -378,6 +416,19 @@ class ConversationItemRules:
 
 
 CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="client")
+
+
+def _insert_final(
+    item: OutputRecord,
+    final: m.Item,
+    session: ClientSession,
+    event: m.Event,
+) -> None:
+    """An item becomes a member by its end; where it belongs may still come."""
+    session.outputs.pop(item.id, None)
+    session.insert(final, UNSET, state=item.state, response=item.response, event=event, unplaced=True)
+    _finish_streams(item.id, session, event)
+    session.conversation.done(final)
 
 
 def _finish_streams(item_id: str, session: ClientSession, event: object) -> None:

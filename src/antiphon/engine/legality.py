@@ -205,15 +205,15 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Refu
     if node is None or not session.listener.plays:
         return []  # over WebRTC no audio passes here, so nothing is known of its length (trap 31)
     entry = session.playback.get(event.item_id, event.content_index)
-    if entry is None or not entry.received:
+    if entry is None or not entry.sent:
         return [
             _refusal("no audio of this part has been received", "R-C5", "unsupported_content_type", "content_index")
         ]
-    received_ms = entry.format.ms(entry.received)
-    if event.audio_end_ms > received_ms:
+    sent_ms = entry.format.ms(entry.sent)
+    if event.audio_end_ms > sent_ms:
         return [
             _refusal(
-                f"audio content of {received_ms} ms is already shorter than {event.audio_end_ms} ms",
+                f"audio content of {sent_ms} ms is already shorter than {event.audio_end_ms} ms",
                 "R-C5",
                 "invalid_value",
                 "audio_end_ms",

@@ -17,7 +17,6 @@ from antiphon.engine import translation
 from antiphon.engine.actions import (
     Actions,
     Deliver,
-    Headers,
     TransmitMessage,
 )
 from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length
@@ -41,7 +40,7 @@ from antiphon.engine.content import (
 )
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.delivery import Deliveries
-from antiphon.engine.dialects import Dialect, asked_for, session_to_ga, write_server
+from antiphon.engine.dialects import Dialect, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
 from antiphon.engine.keys import in_beta, unknown_in_beta
@@ -358,9 +357,9 @@ class ServerSession(Session, role=Role.SERVER):
         self.dialect: Dialect = dialect
         self._decode = client_decoder(self.config.limits.json_depth, dialect, self.config.view)
 
-    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
+    def meant(self, dialect: Dialect) -> None:
         if self.config.dialect == "auto":
-            self.speak(asked_for(headers, subprotocols))
+            self.speak(dialect)
 
     def _ready(self, now: Instant) -> None:
         self.command_at(now)

@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overload
 
 from antiphon.engine import inputs
-from antiphon.engine.actions import Action, Actions, Closed, Headers, Report
+from antiphon.engine.actions import Action, Actions, Closed, Report
 from antiphon.engine.config import Role, SessionConfig
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End, Link
 from antiphon.engine.timers import Instant, Timer, Timers
@@ -239,10 +240,9 @@ class Session(_Common):
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
         """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received).
-        Server, over WebRTC: so much of it has left (R-O1).
 
-        With ``playback="clock"`` nobody has to say it to a client; a report that is ahead of the clock counts all the
-        same.
+        With ``playback="clock"`` nobody has to say it; a report that is ahead of the clock counts all the same.
+        Server, over WebRTC: so much of it has left (R-O1).
         """
         raise self._not_mine("audio_played")
 
@@ -384,8 +384,8 @@ class Session(_Common):
     def end_generation(self) -> None:
         """Another socket will follow: what belonged to the session of the old one is forgotten."""
 
-    def greeted(self, headers: Headers, subprotocols: tuple[str, ...]) -> None:
-        """Server: what a client's handshake says of it, before it is answered."""
+    def meant(self, dialect: Dialect) -> None:
+        """The handshake asks for this dialect; called before the socket is open."""
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

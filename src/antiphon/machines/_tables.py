@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "bc97f0e81020d8092278636c65bcb2aeaf45d37750d9612e1b22aada1671b8c0"
+DIGEST: Final = "145bc27a3dfb7fd8cdc95b2c4ff49cd537fe55d7ff605835dad9c16cf4da52d9"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -789,6 +789,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="conversation.item.added",
+                source=("done", "completed"),
+                dest=None,
+                guard="awaits_place",
+                effect="place",
+                rule="R-C1",
+                report=True,
+                role="client",
+            ),
+            RowSpec(
+                on="conversation.item.added",
                 source=("unannounced", "generating", "hearing", "added", "lingering", "listing", "done", "completed"),
                 dest=None,
                 guard=None,
@@ -845,6 +855,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 effect=None,
                 rule="R-C9",
                 report=False,
+                role="client",
+            ),
+            RowSpec(
+                on="conversation.item.created",
+                source=("done", "completed"),
+                dest=None,
+                guard="awaits_place",
+                effect="place",
+                rule="R-C1",
+                report=True,
                 role="client",
             ),
             RowSpec(
@@ -1012,17 +1032,27 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("created",),
                 dest="completed",
                 guard=None,
-                effect="close_output",
+                effect="close_member",
                 rule="R-C9",
                 report=False,
                 role="client",
             ),
             RowSpec(
                 on="response.output_item.done",
-                source=("announced", "generating", "unannounced"),
+                source=("generating", "unannounced"),
                 dest="completed",
                 guard=None,
-                effect="close_output",
+                effect="close_member",
+                rule="R-C2",
+                report=True,
+                role="client",
+            ),
+            RowSpec(
+                on="response.output_item.done",
+                source=("announced",),
+                dest="completed",
+                guard=None,
+                effect="insert_final",
                 rule="R-C2",
                 report=True,
                 role="client",
@@ -1031,8 +1061,18 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 on="response.output_item.done",
                 source=("absent",),
                 dest="completed",
-                guard=None,
+                guard="is_out_of_band",
                 effect="close_output",
+                rule="R-C1",
+                report=True,
+                role="client",
+            ),
+            RowSpec(
+                on="response.output_item.done",
+                source=("absent",),
+                dest="completed",
+                guard=None,
+                effect="insert_final",
                 rule="R-C1",
                 report=True,
                 role="client",
@@ -1092,7 +1132,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("absent",),
                 dest=None,
                 guard=None,
-                effect=None,
+                effect="truncated_early",
                 rule="R-C5",
                 report=True,
                 role="client",
@@ -1239,7 +1279,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="internal.response_done",
-                source=("announced", "generating", "detached", "unannounced"),
+                source=("announced", "generating", "detached", "unannounced", "absent"),
                 dest="completed",
                 guard=None,
                 effect="abandon",
@@ -4104,6 +4144,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-C12": "A function's output names a call of the conversation",
     "R-C13": "Content fits the role",
     "R-C14": "`retrieved` shows the audio that was kept",
+    "R-C15": "A cut item says what was heard of it",
     "R-P1": "A part is opened by `response.content_part.added`, after its item was added",
     "R-P2": "Deltas come between the opening and the `done` of their modality",
     "R-P3": "Audio ends before its transcript",
