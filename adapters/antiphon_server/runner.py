@@ -73,6 +73,7 @@ class Runner:
         elif isinstance(action, Deliver):
             if isinstance(action.event, m.SessionUpdate):
                 self._hearing.refresh()
+                self._end_turn()
             elif isinstance(action.event, m.InputAudioBufferClear):
                 self._hearing.forget_turn()
 
@@ -92,6 +93,12 @@ class Runner:
                 start_ms, _ = self._turns.pop(item_id, (0, 0))
                 self._turns = {item_id: (start_ms, event.audio_end_ms)}
                 connection.speech_stopped(event.audio_end_ms)
+
+    def _end_turn(self) -> None:
+        """Detection was switched off under a voice: nobody would hear it end."""
+        session = self._session
+        if session.turn_detection is None and session.input_audio_buffer_state == "speech":
+            self._connection.speech_stopped(session.input_audio_buffer.total_ms)
 
     def _committed(self, committed: InputCommitted) -> None:
         """A spoken turn is complete. Detection commits what came since the last commit; the turn is the end of that."""

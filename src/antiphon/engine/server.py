@@ -137,7 +137,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = initial(None if config.session is None else _given(config.session))
+        self.settings: Json = initial(_given(config.session))
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -391,7 +391,7 @@ class ServerSession(Session, role=Role.SERVER):
         return Refusal("model_not_found", {"model": model[:64]})
 
     def accept_query(self, query: str) -> None:
-        self.settings = settled(self.config.session, asked_in(query))
+        self.settings = settled(_given(self.config.session), asked_in(query))
         self._settings_changed()
 
     def begin_generation(self) -> None:
@@ -592,6 +592,6 @@ def _step_type(event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malform
     return event.type if known is None else known.step_type
 
 
-def _given(session: Mapping[str, object]) -> Json:
+def _given(session: Mapping[str, object] | None) -> Json | None:
     """A configured session in GA's shape, whichever it was written in."""
-    return cast(Json, session_to_ga(dict(session)))
+    return None if session is None else cast(Json, session_to_ga(dict(session)))
