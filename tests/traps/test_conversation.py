@@ -241,9 +241,9 @@ def test_trap_24_audio_of_the_assistant_is_not_seeded() -> None:
         assert seed["item"]["content"] == [{"type": "output_text", "text": "Hi"}]
 
         item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "audio": "AAAA"}]}
-        assert refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
+        assert server_helpers.refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
 
-    def anything(_item: m.MessageItem, _path: str) -> list[object]:
+    def anything(_item: m.MessageItem, _path: str, *, beta: bool) -> list[object]:
         return []
 
     trap(check, replaced(legality, "_content", anything))
