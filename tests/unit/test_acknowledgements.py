@@ -91,7 +91,7 @@ def test_deletes_truncates_and_retrieves_are_answered_by_the_item_that_they_name
 def test_an_append_and_a_cancel_expect_no_answer() -> None:
     talk = Talk()
     talk.created("r1")
-    talk.say(m.InputAudioBufferAppend(audio="AAAA"))
+    talk.say(m.InputAudioBufferAppend(audio="AAAAAAAA"))
     talk.say(m.ResponseCancel())
     assert unanswered(talk) == []
 
