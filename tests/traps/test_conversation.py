@@ -15,7 +15,7 @@ from antiphon.messages.beta import SERVER_VIEWS
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
 from unit import server_helpers
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
-from unit.server_helpers import Host, refusal
+from unit.server_helpers import Host
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 

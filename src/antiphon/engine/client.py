@@ -661,11 +661,12 @@ class ClientSession(Session, role=Role.CLIENT):
         ):
             self.report("R-A1", event, "no conversation.item.create of ours is unanswered")
 
-    def called(self, item: m.FunctionCallItem) -> None:
-        """A function call is complete."""
+    def called(self, item: m.FunctionCallItem, *, owed: bool) -> None:
+        """A function call is complete; ``owed`` says whether the next reply waits for its output (R-Q11)."""
         if isinstance(item.call_id, str):
             self._know_call(item)
-            self.arbiter.called(item.call_id)
+            if owed:
+                self.arbiter.called(item.call_id)
 
     def uncalled(self, item: m.FunctionCallItem) -> None:
         """A function call was deleted: no output can be given to it any more (R-C12)."""

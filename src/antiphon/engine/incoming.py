@@ -172,6 +172,10 @@ def _status(event: m.ResponseDone) -> str | None:
     return status if isinstance(status, str) else None
 
 
+_CUT_SHORT = frozenset({"cancelled", "incomplete", "failed"})
+"""How a response ends whose calls nobody has to answer: the talk goes on without them (R-Q11)."""
+
+
 class ResponseRules:
     """Guards and effects of the response table, client side."""
 
@@ -220,7 +224,7 @@ class ResponseRules:
         if record.in_conversation:
             for item in event.response.output or ():
                 if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
-                    session.called(item)
+                    session.called(item, owed=record.status not in _CUT_SHORT)
         told = Usage.of(event.response.usage)
         record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
         session.usage += record.usage

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "145bc27a3dfb7fd8cdc95b2c4ff49cd537fe55d7ff605835dad9c16cf4da52d9"
+DIGEST: Final = "b07a080c066cb69cd489de7426e7015c12704fe6c6312e79b7839dd8ef005ab3"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -4123,6 +4123,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-Q8": "A request that lost its place to voice detection is sent again",
     "R-Q9": "A cancel that is wished before the response has an id is remembered",
     "R-Q10": "A response that comes after its request's deadline is known",
+    "R-Q11": "A call is acted on once, when its item is completed",
     "R-R1": "`response.created` comes before every other event of its response",
     "R-R2": "A second response in the default conversation is refused",
     "R-R3": "`response.done` is the last event of its response, once",
