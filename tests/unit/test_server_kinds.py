@@ -138,6 +138,30 @@ def test_a_server_that_only_transcribes_stays_one() -> None:
     assert settled(config, Wanted("m1", "transcription")) == settled(config, Wanted("m1")) == settings
 
 
+def _beta_door(**config: object) -> list[bytes]:
+    """What a server says to a client that asks for the beta dialect."""
+    connection = Connection(Role.SERVER, ConnectionConfig(session=SessionConfig(**config)), now=0, entropy=Numbers())
+    connection.opened(0)
+    connection.receive_data(
+        b"GET /v1/realtime HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"OpenAI-Beta: realtime=v1\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        0,
+    )
+    return [action.data for action in of(connection.accept(0), Transmit)][1:]
+
+
+def test_where_the_beta_is_retired_who_asks_for_it_is_told_so_and_closed_with_4000() -> None:
+    error, close = _beta_door(dialect="ga")
+    assert b'"code":"beta_api_shape_disabled"' in error
+    assert close.endswith((4000).to_bytes(2, "big") + b"invalid_request_error.beta_api_shape_disabled")
+
+
+@pytest.mark.parametrize("dialect", ["auto", "beta"])
+def test_elsewhere_it_is_spoken(dialect: str) -> None:
+    (created,) = _beta_door(dialect=dialect)
+    assert b'"session.created"' in created
+
+
 # -- the session that only transcribes (R-S9) --------------------------------------------------------------------------
 
 

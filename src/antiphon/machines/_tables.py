@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "145bc27a3dfb7fd8cdc95b2c4ff49cd537fe55d7ff605835dad9c16cf4da52d9"
+DIGEST: Final = "4119449e25c2cd410aa507d2193ac8d4ead940eefcc8d6623263512feb4cade8"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -2821,7 +2821,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="internal.fatal_error",
-                source=("open", "closing"),
+                source=("awaiting", "open", "closing"),
                 dest="expired",
                 guard=None,
                 effect="end",
@@ -3657,7 +3657,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         race=False,
         close=4000,
         rule="R-S4",
-        by="application",
+        by="engine",
     ),
     "invalid_api_key": ErrorSpec(
         code="invalid_api_key",
