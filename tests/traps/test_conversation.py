@@ -8,14 +8,14 @@ from msgspec import UNSET, structs
 
 from antiphon import Actions, ClientSession, Conversation, Session
 from antiphon import messages as m
-from antiphon.engine import incoming, legality, serving
+from antiphon.engine import checks, incoming, legality, serving
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
 from antiphon.messages.beta import SERVER_VIEWS
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
 from unit import server_helpers
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
-from unit.server_helpers import Host, refusal
+from unit.server_helpers import Host
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
@@ -105,7 +105,7 @@ def test_trap_17_the_predecessor_that_a_done_names_moves_nothing() -> None:
 
     def moves(node: Node, session: ClientSession, event: m.ConversationItemDone) -> None:
         session.conversation.delete(node.id)
-        session.conversation.add(event.item, event.previous_item_id)
+        session.conversation.add(event.item, event.previous_item_id).node.state = node.state
 
     trap(check, effect(CONVERSATION_ITEM, "finalize", moves))
 
@@ -179,8 +179,8 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
 
     trap(
         check,
-        replaced(legality, "_ID", re.compile(r"(?s).*\Z")),
-        replaced(legality, "_ID", re.compile(r".{1,32}\Z")),
+        replaced(checks, "_ID", re.compile(r"(?s).*\Z")),
+        replaced(checks, "_MOST_ID", 64),
         replaced(serving, "problem_with_id", nothing),
         replaced(Session, "next_id", as_a_uuid),
     )
@@ -241,9 +241,9 @@ def test_trap_24_audio_of_the_assistant_is_not_seeded() -> None:
         assert seed["item"]["content"] == [{"type": "output_text", "text": "Hi"}]
 
         item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "audio": "AAAA"}]}
-        assert refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
+        assert server_helpers.refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
 
-    def anything(_item: m.MessageItem) -> list[object]:
+    def anything(_item: m.MessageItem, _path: str, *, beta: bool) -> list[object]:
         return []
 
     trap(check, replaced(legality, "_content", anything))

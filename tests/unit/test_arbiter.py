@@ -84,6 +84,13 @@ def test_a_response_id_that_cannot_be_read_ends_the_response_in_progress_as_fail
     assert outcomes(talk.hear("response.done", response=[])) == {"a": Finished("r1", "failed", None)}
 
 
+def test_a_request_goes_out_in_the_dialect_of_the_server() -> None:
+    talk = Talk(dialect="beta")
+    (event,) = sent(talk.ask("a", output_modalities=["audio"], max_output_tokens=9))
+    assert event["response"]["modalities"] == ["audio", "text"]
+    assert event["response"]["max_response_output_tokens"] == 9
+
+
 # -- the queue ---------------------------------------------------------------------------------------------------------
 
 

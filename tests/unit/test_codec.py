@@ -662,7 +662,7 @@ def test_no_damaged_official_example_raises_or_loses_its_type() -> None:
                     continue
                 assert not isinstance(outcome, Rejected)
                 read = outcome.event if isinstance(outcome, Repaired) else outcome
-                assert read.type == row["event"]["type"]
+                assert read.wire_type == row["event"]["type"]
                 json.loads(codec.encode(read))
 
 

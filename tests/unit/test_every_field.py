@@ -170,6 +170,7 @@ DECISIVE = (
 """Fields whose value decides which move is made. All others are the body, and the move does not hang on them."""
 
 DECISIVE_OF = {
+    "response.done": tuple(f"$.response.output[{index}].id" for index in range(8)),  # its items join the others
     "conversation.item.truncated": ("$.audio_end_ms",),  # a cut without its place: nobody knows what was heard
     "conversation.item.input_audio_transcription.segment": (
         "$.id",
@@ -223,6 +224,8 @@ def heard_events(cls: type[m.ServerEvent]) -> list[dict[str, Json]]:
         if "response" in event:
             metadata = {"antiphon_request": "b", "key": "text"}
             event["response"].update(id="r1", status="completed", metadata=metadata)
+            for item in event["response"]["output"]:
+                item["id"] = "i1"
         if "part" in event and cls is m.ResponseContentPartAdded:
             event["content_index"] = 1
     return events

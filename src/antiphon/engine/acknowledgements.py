@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from antiphon.engine.conversation import ROOT
-from antiphon.messages import ClientEvent, ConversationItemCreate, FunctionCallOutputItem, Item, MessageItem
+from antiphon.messages import (
+    ClientEvent,
+    ConversationItemCreate,
+    FunctionCallOutputItem,
+    Item,
+    MessageItem,
+    UnknownEvent,
+)
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -60,7 +67,7 @@ class Acknowledgements:
         self.sequence += 1
         return self.sequence
 
-    def sent(self, event: ClientEvent, event_id: str) -> None:
+    def sent(self, event: ClientEvent | UnknownEvent, event_id: str) -> None:
         """A command went out."""
         sequence = self.next_sequence()
         if event.type not in ANSWERS:

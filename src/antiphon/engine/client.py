@@ -325,10 +325,28 @@ class ClientSession(Session, role=Role.CLIENT):
             return event
         return structs.replace(event, event_id=self.next_id("event"))
 
-    def send(self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(
+        self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        if isinstance(event, m.UnknownEvent):
+            return self._send_unknown(event, now)
         command = self._checked(event, now, override)
         self.enter(now)
         self._submit(self.identify(command), forced="R-Q1" in override)
+        return self.leave()
+
+    def _send_unknown(self, event: m.UnknownEvent, now: Instant) -> Actions:
+        """What no class describes goes out as it is: the engine judges nothing in it, and keeps it for no socket."""
+        self.command_at(now)
+        if self.link.state != "open":
+            raise LocalProtocolError("an event that no class describes cannot wait for a socket", rule="R-E4")
+        try:
+            text = encode(event)
+        except ValueError as error:
+            raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
+        self.enter(now)
+        self.acknowledgements.sent(event, event.event_id if isinstance(event.event_id, str) else "")
+        self.transmit(text)
         return self.leave()
 
     def _checked(self, event: m.ClientEvent | m.ServerEvent, now: Instant, override: Collection[str]) -> m.ClientEvent:

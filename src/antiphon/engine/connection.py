@@ -48,7 +48,7 @@ from antiphon.engine.wire_events import (
 if TYPE_CHECKING:
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.snapshot import Snapshot
-    from antiphon.messages import ClientEvent, ServerEvent
+    from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
 _CODE = re.compile(r"[a-z_.]{1,64}\Z")
 
@@ -270,7 +270,9 @@ class Connection:
         """As `Session.identify`."""
         return self.session.identify(event)
 
-    def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(
+        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
         """As `Session.send`."""
         return self._told(self.session.send(event, now, override=override))
 

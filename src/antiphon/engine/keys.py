@@ -75,7 +75,7 @@ def in_beta(refusal: Refusal) -> Refusal:
     """The same refusal, in the words of the beta dialect."""
     fields = dict(refusal.fields)
     param = fields.get("param")
-    if isinstance(param, str):
+    if isinstance(param, str) and not (refusal.name == "unknown_parameter" and param.count(".") == 1):
         for place, flat in _PLACES:
             if param == place or param.startswith(f"{place}."):
                 # A format is one word in the beta: it has no parts to name.

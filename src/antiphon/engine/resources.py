@@ -236,6 +236,7 @@ def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
         raise LocalProtocolError(
             f"{cls.type}: {lost} is no known field; to send it all the same, send an UnknownEvent",
             rule="R-E5",
+            code="unknown_parameter",
             param=lost[2:],
         )
     return cast(C, event)

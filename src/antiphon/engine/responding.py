@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, convert
 from antiphon import messages as m
 from antiphon.engine.actions import ResponseCancelled, ResponseRequested
 from antiphon.engine.audio import PCM16_24K, AudioFormat, byte_length, encode_base64
+from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.content import (
     ArgumentsDelta,
@@ -26,7 +27,7 @@ from antiphon.engine.content import (
 from antiphon.engine.conversation import Node
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, ResponseRecord, StreamRecord
-from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE, problem_with_id
+from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE
 from antiphon.engine.settings import merged, modalities_of
 from antiphon.engine.timers import Timer
 

@@ -7,7 +7,6 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from msgspec import UNSET, structs
 from antiphon import messages as m
 from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
+from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
@@ -29,8 +29,6 @@ from antiphon.messages.beta import CLIENT_VIEWS
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
 
-_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
-_MOST_ID = 32
 _CONTENT_OF_ROLE = {
     "system": ("input_text",),
     "user": ("input_text", "input_audio", "input_image"),
@@ -426,9 +424,12 @@ def _problem_with_item(
             return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
             where = f"{path}.content[{index}]"
-            if part.type not in allowed:
+            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
                 supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal("invalid_value", {"value": part.type, "supported": supported, "param": f"{where}.type"})
+                return Refusal(
+                    "invalid_value",
+                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
+                )
             if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
                 return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
     return None
@@ -450,15 +451,6 @@ def _problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal 
             return refused
         if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
             calls.add(item.call_id)
-    return None
-
-
-def problem_with_id(value: str, param: str) -> Refusal | None:
-    """Why ``value`` is no id for an item or a call (R-C11), None when it is one."""
-    if len(value) > _MOST_ID:
-        return Refusal("string_above_max_length", {"param": param, "maximum": _MOST_ID, "length": len(value)})
-    if not _ID.match(value):
-        return Refusal("invalid_id_characters", {"param": param})
     return None
 
 

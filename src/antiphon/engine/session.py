@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from antiphon.engine.refusals import Refusal
     from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
-    from antiphon.messages import ClientEvent, ServerEvent
+    from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """Gives that many random bytes. The engine has no source of its own."""
@@ -229,8 +229,13 @@ class Session(_Common):
         """Client: ``event`` with an event id, for those who wait for its `RequestSettled`; `send` does the same."""
         raise self._not_mine("identify")
 
-    def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
-        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over."""
+    def send(
+        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over.
+
+        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
+        """
         raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:

@@ -6,7 +6,7 @@ value at every level, and one that is wrong refuses them all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, structs
 from antiphon import messages as m
 from antiphon.engine.checks import parsed, problem_with_values, unknown_key
 from antiphon.engine.codec import to_builtins
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.messages.values import CONVERSATION_MODES
 
@@ -202,7 +203,7 @@ def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Re
     """Why ``update`` (the ``session`` of a `session.update`, as JSON) is refused, None when it is not."""
     if update["type"] != settings["type"]:
         return Refusal("invalid_parameter", {"given": update["type"], "actual": settings["type"]})
-    refused = _problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
+    refused = problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
     refused = refused or problem_with_values(update, "session") or _problem_with_detection(settings, update)
     if refused is not None:
         return refused
@@ -224,11 +225,20 @@ def _problem_with_detection(settings: Json, update: Json) -> Refusal | None:
     wanted = ((update.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
     current = ((settings.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
     type_ = wanted.get("type", current.get("type", "server_vad"))
+    key = foreign_detection_key(wanted, type_)
+    return None if key is None else Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
+
+
+def foreign_detection_key(wanted: Mapping[str, object], type_: str) -> str | None:
+    """The first key of ``wanted`` that belongs to another way of detecting turns than ``type_``."""
     foreign = frozenset().union(*(keys for name, keys in _VAD_KEYS.items() if name != type_))
-    for key in wanted:
-        if key in foreign:
-            return Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
-    return None
+    return next((key for key in wanted if key in foreign), None)
+
+
+def foreign_keys(holder: m.AnySession | m.ResponseCreateParams, dialect: Dialect) -> Iterator[str]:
+    """The fields of ``holder`` that no client of this dialect sets: those of the other one, and the server's own."""
+    foreign = _SERVERS_KEYS | _ONLY_BETA if dialect == "ga" else _SERVERS_KEYS
+    return (name for name in holder.__struct_fields__ if name in foreign and getattr(holder, name) is not UNSET)
 
 
 def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
@@ -242,18 +252,20 @@ def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
                 "param": "response.conversation",
             },
         )
-    refused = _problem_with_modalities(params.output_modalities, "response.output_modalities")
+    refused = problem_with_modalities(params.output_modalities, "response.output_modalities")
     refused = refused or problem_with_values(to_builtins(structs.replace(params, input=UNSET)), "response")
-    return refused or _problem_with_metadata(params.metadata)
+    return refused or problem_with_metadata(params.metadata)
 
 
-def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
+def problem_with_modalities(wanted: object, param: str) -> Refusal | None:
+    """Why ``wanted`` is no list of output modalities, None when it is one, or nothing was wanted."""
     if wanted is None or wanted is UNSET or wanted in _MODALITIES:
         return None
     return Refusal("invalid_modalities", {"value": wanted, "supported": "['text'] and ['audio']", "param": param})
 
 
-def _problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
+def problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
+    """Why metadata is refused: too many pairs, a key or a value too long. None when it is not."""
     if not metadata:
         return None
     if len(metadata) > METADATA_PAIRS:

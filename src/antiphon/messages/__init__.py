@@ -41,7 +41,10 @@ from .client import (
     SessionUpdate,
 )
 from .items import (
+    BETA_CONTENT,
     AudioPart,
+    BetaOutputAudio,
+    BetaOutputText,
     Content,
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -62,6 +65,7 @@ from .items import (
     OutputText,
     Part,
     TextPart,
+    content_wire_type,
 )
 from .objects import (
     AnySession,
@@ -179,6 +183,7 @@ from .unknown import (
 )
 
 __all__ = [
+    "BETA_CONTENT",
     "CLIENT_EVENTS",
     "SERVER_EVENTS",
     "TRANSLATION_EVENTS",
@@ -190,6 +195,8 @@ __all__ = [
     "AudioOutput",
     "AudioPart",
     "AudioTranscription",
+    "BetaOutputAudio",
+    "BetaOutputText",
     "CachedTokenDetails",
     "ClientEvent",
     "ClientEventBase",
@@ -333,5 +340,6 @@ __all__ = [
     "UnknownItem",
     "UnknownTool",
     "VoiceReference",
+    "content_wire_type",
     "values",
 ]

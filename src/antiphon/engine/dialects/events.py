@@ -119,12 +119,20 @@ def write_server(event: Json) -> Json | None:
         named = name.replace("session", "transcription_session") if session.get("type") == "transcription" else name
         return {**event, "type": named, "session": session_to_beta(session, shown=True)}
     if name in ("response.created", "response.done"):
-        return {**event, "response": response_to_beta(event["response"])}
+        return {**event, "response": _response_shown(event["response"])}
     if name in ("response.output_item.added", "response.output_item.done", "conversation.item.retrieved"):
         return {**event, "item": _item_shown(event["item"])}
     if name == "response.function_call_arguments.done":
         return {key: value for key, value in event.items() if key != "name"}
     return event
+
+
+def _response_shown(response: Json) -> Json:
+    shown = response_to_beta(response)
+    shown.pop("audio", None)  # what is left there has no name in the beta
+    if isinstance(shown.get("output"), list):
+        shown["output"] = [_item_shown(item) for item in shown["output"]]
+    return shown
 
 
 def _item_shown(item: object) -> object:
