@@ -81,6 +81,7 @@ def test_audio_that_a_client_put_into_an_item_is_given_back() -> None:
 
 
 def test_what_was_generated_is_given_back_in_the_format_of_its_response() -> None:
+    """R-C14"""
     host = Host(retain_output_audio=True)
     item_id = _answers(host, b"\xff" * 800, audio={"output": {"format": {"type": "audio/pcmu"}}})
     (part,) = _retrieved(host, item_id)
@@ -100,6 +101,7 @@ def test_a_client_of_the_beta_is_told_the_format_by_its_name_there() -> None:
 
 
 def test_a_cut_item_has_less_audio_and_no_transcript() -> None:
+    """R-C14"""
     host = Host(retain_output_audio=True)
     item_id = _answers(host, MS * 100)
     for ms in (60, 20):

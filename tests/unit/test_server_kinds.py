@@ -56,6 +56,7 @@ class Door:
     "query", ["model=gpt-realtime", "deployment=gpt-realtime&api-version=1", "model=gpt%2Drealtime"]
 )
 def test_the_model_of_the_handshake_is_that_of_the_session(query: str) -> None:
+    """R-S11"""
     door = Door(query, session={"model": "another"})
     door.connection.accept(0)
     configuration = door.session.configuration
@@ -70,6 +71,7 @@ def test_without_a_model_the_session_has_that_of_the_server() -> None:
 
 
 def test_the_intent_of_the_handshake_is_the_kind_of_the_session() -> None:
+    """R-S11"""
     door = Door(
         "intent=transcription", session={"instructions": "be brief", "audio": {"input": {"turn_detection": None}}}
     )
@@ -175,6 +177,7 @@ def test_a_session_that_transcribes_shows_itself_as_one() -> None:
 
 
 def test_speech_is_committed_and_transcribed_and_not_answered() -> None:
+    """R-S9"""
     host = Host(session=TRANSCRIBES)
     host.append(300)
     host.speech_started(0)
@@ -205,6 +208,7 @@ def test_a_commit_by_hand_is_transcribed_too() -> None:
 
 @pytest.mark.parametrize("type", ["response.create", "response.cancel", "output_audio_buffer.clear"])
 def test_no_response_is_asked_for_where_there_is_none(type: str) -> None:
+    """R-S9"""
     host = Host(session=TRANSCRIBES)
     before = host.snapshot()
     error = refusal(host.hear(type, event_id="mine"))
