@@ -102,6 +102,7 @@ def test_a_response_in_text_delivers_nothing() -> None:
 
 
 def test_speech_in_the_middle_of_a_part_cuts_delivery_then_the_response_then_the_item() -> None:
+    """R-O4"""
     host = _host()
     item_id = host.sounds_in(host.asks(), 1000)
     _delivers(host, item_id, 250)

@@ -26,6 +26,7 @@ def _cut(host: Host, item_id: str, ms: int) -> dict[str, Any]:
 
 
 def test_audio_is_counted_in_the_format_of_its_response() -> None:
+    """R-R7"""
     host = Host()
     response_id = host.asks(audio=PCMU)
     item_id = _item_of(host, response_id)

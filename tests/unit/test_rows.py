@@ -611,6 +611,7 @@ def test_a_server_takes_every_row_of_the_session_that_is_not_for_who_listens() -
         "opened": lambda host: host.server.opened(host.now),
         "update": lambda host: host.update(),
         "another kind": lambda host: host.hear("session.update", session={"type": "transcription"}),
+        "opened for the beta": lambda host: (host.server.meant("beta"), host.server.opened(host.now)),
         "a fatal error": lambda host: host.server.send(error_event("invalid_api_key"), host.now),
         "the end of its time": lambda host: host.server.fire(Timer.EXPIRY),
         "restored": restore,
@@ -630,7 +631,7 @@ def test_a_server_takes_every_row_of_the_session_that_is_not_for_who_listens() -
         "spoken": lambda host: host.think(TranslatedAudio(b"ab")),
         "finished": lambda host: host.think(TranslationFinished()),
     }
-    conversing = partial(Host, begun=False)
+    conversing = partial(Host, begun=False, dialect="ga")
     translating = partial(Host, begun=False, session={"type": "translation"})
     assert untaken(serving.SESSION, (conversing, acts, situation), (translating, translation, situation)) == {
         Cell("awaiting", "internal.early_event"),

@@ -56,6 +56,7 @@ class Door:
     "query", ["model=gpt-realtime", "deployment=gpt-realtime&api-version=1", "model=gpt%2Drealtime"]
 )
 def test_the_model_of_the_handshake_is_that_of_the_session(query: str) -> None:
+    """R-S11"""
     door = Door(query, session={"model": "another"})
     door.connection.accept(0)
     configuration = door.session.configuration
@@ -70,6 +71,7 @@ def test_without_a_model_the_session_has_that_of_the_server() -> None:
 
 
 def test_the_intent_of_the_handshake_is_the_kind_of_the_session() -> None:
+    """R-S11"""
     door = Door(
         "intent=transcription", session={"instructions": "be brief", "audio": {"input": {"turn_detection": None}}}
     )
@@ -138,6 +140,30 @@ def test_a_server_that_only_transcribes_stays_one() -> None:
     assert settled(config, Wanted("m1", "transcription")) == settled(config, Wanted("m1")) == settings
 
 
+def _beta_door(**config: object) -> list[bytes]:
+    """What a server says to a client that asks for the beta dialect."""
+    connection = Connection(Role.SERVER, ConnectionConfig(session=SessionConfig(**config)), now=0, entropy=Numbers())
+    connection.opened(0)
+    connection.receive_data(
+        b"GET /v1/realtime HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"OpenAI-Beta: realtime=v1\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        0,
+    )
+    return [action.data for action in of(connection.accept(0), Transmit)][1:]
+
+
+def test_where_the_beta_is_retired_who_asks_for_it_is_told_so_and_closed_with_4000() -> None:
+    error, close = _beta_door(dialect="ga")
+    assert b'"code":"beta_api_shape_disabled"' in error
+    assert close.endswith((4000).to_bytes(2, "big") + b"invalid_request_error.beta_api_shape_disabled")
+
+
+@pytest.mark.parametrize("dialect", ["auto", "beta"])
+def test_elsewhere_it_is_spoken(dialect: str) -> None:
+    (created,) = _beta_door(dialect=dialect)
+    assert b'"session.created"' in created
+
+
 # -- the session that only transcribes (R-S9) --------------------------------------------------------------------------
 
 
@@ -151,6 +177,7 @@ def test_a_session_that_transcribes_shows_itself_as_one() -> None:
 
 
 def test_speech_is_committed_and_transcribed_and_not_answered() -> None:
+    """R-S9"""
     host = Host(session=TRANSCRIBES)
     host.append(300)
     host.speech_started(0)
@@ -181,6 +208,7 @@ def test_a_commit_by_hand_is_transcribed_too() -> None:
 
 @pytest.mark.parametrize("type", ["response.create", "response.cancel", "output_audio_buffer.clear"])
 def test_no_response_is_asked_for_where_there_is_none(type: str) -> None:
+    """R-S9"""
     host = Host(session=TRANSCRIBES)
     before = host.snapshot()
     error = refusal(host.hear(type, event_id="mine"))

@@ -137,7 +137,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``view``: whose names ``event.type`` shows, whichever of them came: ``ga``, or ``beta`` for programs that were
     written for those.
     ``dialect``: what the peer is spoken to in. ``auto`` is, for a client, what ``session.created`` shows (GA before
-    it), and for a server, what its client asked for in the handshake, else GA. What is *heard* may be any, always.
+    it), and for a server, what its client asked for in the handshake, else GA; a server of ``ga`` tells who asks
+    for the beta that it is retired. What is *heard* may be any, always.
     ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so a client plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.

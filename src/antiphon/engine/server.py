@@ -47,7 +47,7 @@ from antiphon.engine.keys import in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
-from antiphon.engine.refusals import CLOSE_OF, Refusal, listed, refusal_of
+from antiphon.engine.refusals import CLOSE_OF, Refusal, error_event, listed, refusal_of
 from antiphon.engine.responding import Responder, Spoken
 from antiphon.engine.serving import (
     CONVERSATION_ITEM,
@@ -91,6 +91,7 @@ class ServerSession(Session, role=Role.SERVER):
     __slots__ = (
         "_configuration",
         "_decode",
+        "_is_retired",
         "_unix_ns",
         "calls",
         "conversation",
@@ -133,6 +134,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.speak("beta" if config.dialect == "beta" else "ga")
         self._configuration: m.AnySession | None = None
         self._unix_ns: int | None = None
+        self._is_retired = False  # the client of this socket asked for a dialect that is not spoken any more
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
@@ -360,6 +362,7 @@ class ServerSession(Session, role=Role.SERVER):
     def meant(self, dialect: Dialect) -> None:
         if self.config.dialect == "auto":
             self.speak(dialect)
+        self._is_retired = self.config.dialect == "ga" and dialect == "beta"
 
     def _ready(self, now: Instant) -> None:
         self.command_at(now)
@@ -403,7 +406,10 @@ class ServerSession(Session, role=Role.SERVER):
             changes["expires_at"] = expires_at
             self.timers.arm(Timer.EXPIRY, self.now + expires_at * SECOND - self._unix_ns)
         self.apply(changes)
-        self.step(SESSION, self.place, "internal.opened", None)
+        if self._is_retired:
+            self.step(SESSION, self.place, "internal.fatal_error", error_event("beta_api_shape_disabled"))
+        else:
+            self.step(SESSION, self.place, "internal.opened", None)
 
     def end(self, error: m.Error) -> None:
         """The session is over: close the socket as a fatal ``error`` says (R-S4)."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "b07a080c066cb69cd489de7426e7015c12704fe6c6312e79b7839dd8ef005ab3"
+DIGEST: Final = "22ef4ef071a3ed87f2a277aefec15a106ed84fbf9cfd9ea944124478201137c3"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -2821,7 +2821,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="internal.fatal_error",
-                source=("open", "closing"),
+                source=("awaiting", "open", "closing"),
                 dest="expired",
                 guard=None,
                 effect="end",
@@ -3657,7 +3657,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         race=False,
         close=4000,
         rule="R-S4",
-        by="application",
+        by="engine",
     ),
     "invalid_api_key": ErrorSpec(
         code="invalid_api_key",

@@ -284,7 +284,10 @@ def item_to_beta(item: object) -> object:
 def _content_to_beta(part: object) -> object:
     if not isinstance(part, dict) or not isinstance(kind := part.get("type"), str):
         return part
-    return {**part, "type": _BETA_CONTENT.get(kind, kind)}
+    written = {**part, "type": _BETA_CONTENT.get(kind, kind)}
+    if "format" in written:  # of retrieved audio
+        written["format"] = format_to_beta(written["format"])
+    return written
 
 
 _BETA_CONTENT: Final[Mapping[str, str]] = {"output_text": "text", "output_audio": "audio"}
