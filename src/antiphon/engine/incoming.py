@@ -329,6 +329,8 @@ class ConversationItemRules:
         session.insert(
             event.item, event.previous_item_id, state=item.state, response=item.response, event=event, front=front
         )
+        if item.state == "entered":
+            session.conversation.done(event.item)  # nothing more need come
 
     @staticmethod
     def insert_again(item: OutputRecord | Node, session: ClientSession, event: ItemEvent) -> None:
