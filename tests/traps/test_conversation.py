@@ -105,7 +105,7 @@ def test_trap_17_the_predecessor_that_a_done_names_moves_nothing() -> None:
 
     def moves(node: Node, session: ClientSession, event: m.ConversationItemDone) -> None:
         session.conversation.delete(node.id)
-        session.conversation.add(event.item, event.previous_item_id)
+        session.conversation.add(event.item, event.previous_item_id).node.state = node.state
 
     trap(check, effect(CONVERSATION_ITEM, "finalize", moves))
 

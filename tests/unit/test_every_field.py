@@ -170,6 +170,7 @@ DECISIVE = (
 """Fields whose value decides which move is made. All others are the body, and the move does not hang on them."""
 
 DECISIVE_OF = {
+    "response.done": ("$.response.output",),  # which items were made, where nothing announced them
     "conversation.item.truncated": ("$.audio_end_ms",),  # a cut without its place: nobody knows what was heard
     "conversation.item.input_audio_transcription.segment": (
         "$.id",
