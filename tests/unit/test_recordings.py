@@ -44,6 +44,7 @@ def _answers(host: Host, generated: bytes, **params: Any) -> str:
 
 
 def test_what_the_user_said_is_given_back() -> None:
+    """R-C14"""
     host = Host(retain_input_audio=True)
     item_id = _commits(host, MS * 100)
     assert _retrieved(host, item_id) == [
@@ -90,6 +91,7 @@ def test_what_was_generated_is_given_back_in_the_format_of_its_response() -> Non
 
 
 def test_a_cut_item_has_less_audio_and_no_transcript() -> None:
+    """R-C14"""
     host = Host(retain_output_audio=True)
     item_id = _answers(host, MS * 100)
     for ms in (60, 20):

@@ -70,6 +70,7 @@ def test_without_a_model_the_session_has_that_of_the_server() -> None:
 
 
 def test_the_intent_of_the_handshake_is_the_kind_of_the_session() -> None:
+    """R-S11"""
     door = Door(
         "intent=transcription", session={"instructions": "be brief", "audio": {"input": {"turn_detection": None}}}
     )
@@ -82,6 +83,7 @@ def test_the_intent_of_the_handshake_is_the_kind_of_the_session() -> None:
 
 
 def test_a_model_that_is_not_served_is_refused_with_its_reason() -> None:
+    """R-S11"""
     door = Door("model=gpt-5", models=("gpt-realtime",))
     before = dict(door.session.settings)
     actions = door.connection.accept(0)
@@ -151,6 +153,7 @@ def test_a_session_that_transcribes_shows_itself_as_one() -> None:
 
 
 def test_speech_is_committed_and_transcribed_and_not_answered() -> None:
+    """R-S9"""
     host = Host(session=TRANSCRIBES)
     host.append(300)
     host.speech_started(0)
