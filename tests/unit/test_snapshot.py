@@ -98,6 +98,17 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
         Snapshot.decode(data)
 
 
+def test_a_snapshot_that_contradicts_itself_is_refused() -> None:
+    host = Host()
+    host.hear("conversation.item.create", item={"type": "message", "role": "user", "content": []})
+    data = json.loads(host.snapshot().encode())
+    for node in data["server"]["conversation"]["nodes"]:
+        node["item"] = None
+    stored = Snapshot.decode(json.dumps(data).encode())
+    with pytest.raises(SnapshotError, match="contradicts itself"):
+        Session.restore(stored, host.config, now=0)
+
+
 def test_a_snapshot_with_more_keys_is_of_another_build() -> None:
     data = json.loads(Host().snapshot().encode())
     with pytest.raises(SnapshotError, match="unknown field"):

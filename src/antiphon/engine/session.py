@@ -18,7 +18,7 @@ from antiphon.engine import inputs
 from antiphon.engine.actions import Action, Actions, Closed, Report
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.dialects import Dialect
-from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.errors import Fault, LocalProtocolError, SnapshotError
 from antiphon.engine.link import LINK, End, Link
 from antiphon.engine.timers import Instant, Timer, Timers
 from antiphon.machines import STEPPERS, Row, Stateful, Table
@@ -298,7 +298,12 @@ class Session(_Common):
         role = checked(snapshot, getattr(cls, "role", None))
         session = cls._kind(role)(role, config, now=now, entropy=entropy)
         assert isinstance(session, cls)  # the role was checked
-        session._load(snapshot, now)
+        try:
+            session._load(snapshot, now)
+        except SnapshotError:
+            raise
+        except Exception as error:  # what was stored may contradict itself anywhere, and comes from outside
+            raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__})") from error
         return session
 
     # -- for the rules (guards, effects) and the level above
