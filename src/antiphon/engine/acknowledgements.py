@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from antiphon.engine.codec import encode_text
 from antiphon.engine.conversation import ROOT
 from antiphon.messages import (
     ClientEvent,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class Pending(Struct, frozen=True):
     """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
     ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be
-    answered later than what was sent after them."""
+    answered later than what was sent after them. ``text`` is the command itself, where another session may be asked
+    for it (R-N6)."""
 
     sequence: int
     event_id: str
@@ -38,6 +40,10 @@ class Pending(Struct, frozen=True):
     shape: str = ""
     held: bool = False
     front: bool = False
+    text: str = ""
+
+    def __repr__(self) -> str:
+        return f"Pending(sequence={self.sequence}, event_id={self.event_id!r}, type={self.type!r}, key={self.key!r})"
 
 
 ANSWERS = {
@@ -50,6 +56,18 @@ ANSWERS = {
     "conversation.item.retrieve": "conversation.item.retrieved",
 }
 """Which event answers which command. `response.create` is the arbiter's, `append` and `response.cancel` have none."""
+
+REPEATED = frozenset(
+    {
+        "session.update",
+        "conversation.item.create",
+        "conversation.item.delete",
+        "conversation.item.truncate",
+        "conversation.item.retrieve",
+    }
+)
+"""Commands that another session may be asked for when this one has not answered: what they act on is in the history. A
+commit or a clear acts on audio that is gone."""
 
 
 class Acknowledgements:
@@ -80,8 +98,9 @@ class Acknowledgements:
             shape = shape_of(event.item)
             held = isinstance(event.item, FunctionCallOutputItem)
             front = event.previous_item_id == ROOT
+        text = encode_text(event) if event.type in REPEATED and self._session.config.renewal.replay else ""
         self._pending.append(
-            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front)
+            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front, text)
         )
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
