@@ -187,8 +187,9 @@ class AsyncConnection:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    async def send(self, event: m.ClientEvent, *, override: Sequence[str] = ()) -> None:
-        """Send any client event; ``override`` names the rules to pass over. Waits while the socket is congested."""
+    async def send(self, event: m.ClientEvent | m.UnknownEvent, *, override: Sequence[str] = ()) -> None:
+        """Send any client event, and as it is one that no class describes; ``override`` names the rules to pass over.
+        Waits while the socket is congested."""
         driver = self._driver
         driver.do(driver.engine.send(event, driver.now(), override=override))
         await driver.writable.wait()

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from antiphon_cli.console import Console, ExitCode, clean
 from antiphon_cli.journal import CutLine, Entry, JournalError, read_journal
-from antiphon_cli.observer import Observer, Open, Violation
+from antiphon_cli.observer import Observer, Open, Transport, Violation, tells_of_webrtc
 
 __all__ = ["EXAMPLES", "Verdict", "add_arguments", "check_entries", "run"]
 
@@ -71,12 +71,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def check_file(path: str, *, audio_cut: bool = False) -> Verdict:
     """The verdict on one journal. Never raises for what is in it."""
-    return check_entries(read_journal(path), path, audio_cut=audio_cut)
+    try:
+        webrtc = any(map(tells_of_webrtc, read_journal(path)))
+    except JournalError:
+        webrtc = False  # the second reading tells what is wrong with it
+    return check_entries(read_journal(path), path, audio_cut=audio_cut, transport="webrtc" if webrtc else None)
 
 
-def check_entries(entries: Iterable[Entry], name: str, *, audio_cut: bool = False) -> Verdict:
-    """The verdict on the entries of one journal, which is called ``name``."""
-    observer = Observer(audio_cut=audio_cut)
+def check_entries(
+    entries: Iterable[Entry], name: str, *, audio_cut: bool = False, transport: Transport | None = None
+) -> Verdict:
+    """The verdict on the entries of one journal, which is called ``name``; ``transport`` is None where the journal
+    itself has to tell."""
+    observer = Observer(audio_cut=audio_cut, transport=transport)
     violations: list[Violation] = []
     notes: list[str] = []
     unreadable: str | None = None

@@ -21,7 +21,7 @@ from antiphon.machines import RULES
 from antiphon.messages import ClientEventBase
 from antiphon_cli.journal import Direction, Entry, Note, Row
 
-__all__ = ["Observer", "Open", "Violation"]
+__all__ = ["Observer", "Open", "Transport", "Violation", "tells_of_webrtc"]
 
 Transport = Literal["websocket", "webrtc", "sideband"]
 
@@ -55,17 +55,19 @@ class Observer:
 
     ``audio_cut``: the audio was shortened by the recorder, so nothing that counts samples is checked; a note in the
     recording says the same from its line on, best in its first. A recording whose first server event is a
-    ``session.updated`` that the client asked for is that of a sideband, which announces nothing.
+    ``session.updated`` that the client asked for is that of a sideband, which announces nothing. ``transport`` is what
+    the recording was taken from, where that is known.
     """
 
-    def __init__(self, *, audio_cut: bool = False) -> None:
+    def __init__(self, *, audio_cut: bool = False, transport: Transport | None = None) -> None:
         self.audio_cut = audio_cut
         self.events: dict[Direction, int] = {"client": 0, "server": 0}
         self.forgotten = 0
         """How often the engine's own bounds were met, so that the oldest was forgotten: no fault of anybody."""
         self._session: antiphon.ClientSession | None = None
+        self._told = transport
         self._held: deque[Row] | None = deque()
-        self._decode_client = codec.client_decoder(antiphon.Limits().json_depth)
+        self._decode_client = codec.client_decoder(antiphon.Limits().json_depth, None)
         self._counts: dict[tuple[str, str], int] = {}
         self._lines: dict[tuple[str, str], int] = {}
         self._now = 0
@@ -111,7 +113,7 @@ class Observer:
         sideband = asked and rows[-1].dir == "server" and _type_of(rows[-1]) == "session.updated"
         self._now = rows[0].at or 0
         config = antiphon.SessionConfig(
-            transport="sideband" if sideband else "websocket",
+            transport=self._told or ("sideband" if sideband else "websocket"),
             decode_audio=not self.audio_cut,
             on_speech="ignore",
             arbiter=antiphon.ArbiterPolicy(on_active="send", merge_tool_outputs=False, tag_requests=False),
@@ -243,12 +245,20 @@ class Observer:
                 yield Open(self._lines.get(("item", item.id)), f"the transcription of item {item.id} has no end")
 
 
+def tells_of_webrtc(entry: Entry) -> bool:
+    """Whether an entry is of what only a session over WebRTC or SIP has: the server delivers the audio itself."""
+    if not isinstance(entry, Row) or b"output_audio_buffer" not in entry.event:
+        return False
+    return _type_of(entry).startswith("output_audio_buffer.")
+
+
 _ITEM_OWES: Final = {
     "announced": "conversation.item.added",
     "generating": "conversation.item.done",
+    "created": "response.output_item.done",
+    "hearing": "input_audio_buffer.committed",
     "unannounced": "conversation.item.done",
     "added": "conversation.item.done",
-    "lingering": "conversation.item.done",
     "listing": "conversation.item.done",
     "done": "response.output_item.done",
     "detached": "response.output_item.done",

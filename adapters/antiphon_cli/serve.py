@@ -49,7 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what answers: parrot says what it heard, a script what its file says (default: %(default)s)",
     )
     parser.add_argument("--api-key", metavar="KEY", help="let only clients in that send this bearer token")
-    parser.add_argument("--dialect", choices=("auto", "ga", "beta"), default="auto", help="auto and ga speak GA")
+    parser.add_argument(
+        "--dialect",
+        choices=("auto", "ga", "beta"),
+        default="auto",
+        help="auto speaks what each client's handshake asks for (default: %(default)s)",
+    )
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="PEM files; the server is wss:// then")
     parser.add_argument("--record", metavar="DIR", help="write a journal for each session into this directory")
 
@@ -63,8 +68,6 @@ def _port(text: str) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Serve until a signal comes, and return the exit code. Raises `UserError`."""
-    if arguments.dialect == "beta":
-        raise UserError("--dialect beta: the beta dialect comes with a later edition; this one speaks ga")
     if arguments.api_key == "":
         raise UserError("--api-key is empty")
     brain = _brain(arguments.brain)
@@ -179,6 +182,7 @@ async def _serve(
             arguments.host,
             arguments.port,
             api_key=arguments.api_key,
+            dialect=arguments.dialect,
             ssl=context,
             record=recorder,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from antiphon import (
     Action,
     AudioDelta,
+    AudioFormat,
     Deliver,
     InputAudio,
     InputCommitted,
@@ -72,6 +73,7 @@ class Runner:
         elif isinstance(action, Deliver):
             if isinstance(action.event, m.SessionUpdate):
                 self._hearing.refresh()
+                self._end_turn()
             elif isinstance(action.event, m.InputAudioBufferClear):
                 self._hearing.forget_turn()
 
@@ -91,6 +93,12 @@ class Runner:
                 start_ms, _ = self._turns.pop(item_id, (0, 0))
                 self._turns = {item_id: (start_ms, event.audio_end_ms)}
                 connection.speech_stopped(event.audio_end_ms)
+
+    def _end_turn(self) -> None:
+        """Detection was switched off under a voice: nobody would hear it end."""
+        session = self._session
+        if session.turn_detection is None and session.input_audio_buffer_state == "speech":
+            self._connection.speech_stopped(session.input_audio_buffer.total_ms)
 
     def _committed(self, committed: InputCommitted) -> None:
         """A spoken turn is complete. Detection commits what came since the last commit; the turn is the end of that."""
@@ -146,8 +154,14 @@ class Runner:
             audio=None if speech is None else speech[1],
             speaks="audio" in (modalities or ()),
             input_format=self._session.input_audio_buffer.format,
-            output_format=self._session.output_format,
+            output_format=self._format_of(request),
         )
+
+    def _format_of(self, request: ResponseRequested) -> AudioFormat:
+        """What this answer is spoken in: its own format, else the session's."""
+        audio = request.params.audio
+        named = audio.output.format if audio and audio.output else None
+        return (AudioFormat.from_session(named) if named else None) or self._session.output_format
 
     def _read(self, request: ResponseRequested) -> tuple[Newest, str, str, str]:
         """The newest item as a brain sees it, the newest words of the user and of a tool, and the newest item's id."""

@@ -33,6 +33,7 @@ async def serve(
     *,
     api_key: str | None = None,
     config: SessionConfig | None = None,
+    dialect: Literal["auto", "ga", "beta"] | None = None,
     ssl: tls.SSLContext | None = None,
     record: Callable[[ServerConnection], Record] | None = None,
 ) -> Server:
@@ -40,7 +41,8 @@ async def serve(
 
     ``brain`` is "parrot", a `Script`, or a function that makes one `Brain` a client. With ``api_key``, a client must
     show it, else it gets HTTP 401: as a bearer token, in an ``api-key`` header, or in the subprotocol that browsers
-    use. ``config`` is that of each session; its ``retain_input_audio`` is always on, because brains want what was said.
+    use. ``config`` is that of each session; its ``retain_input_audio`` is always on, because brains want what was said,
+    and its ``dialect`` is the one that is given here, if one is.
     ``record`` is asked once for each client for what sees its messages.
 
     Raises OSError when the address cannot be had, `ScriptError` for a script that cannot be performed, `ValueError`
@@ -50,6 +52,9 @@ async def serve(
         raise ValueError("the API key is empty")
     make = _factory(brain)
     config = structs.replace(config or SessionConfig(session={"model": _name(brain)}), retain_input_audio=True)
+
+    if dialect is not None:
+        config = structs.replace(config, dialect=dialect)
 
     async def handle(connection: ServerConnection) -> None:
         await Runner(connection, make()).run()

@@ -146,6 +146,54 @@ class TestParrot:
 
         run(body)
 
+    def test_answers_in_the_format_that_one_response_asks_for(self) -> None:
+        async def body() -> None:
+            async with talk() as client:
+                await client.write("polly")
+                await client.answer()
+                usual, client.events = len(client.heard()), []
+                item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "polly"}]}
+                await client.connection.conversation.item.create(item=item)
+                await client.connection.response.create(
+                    response={"audio": {"output": {"format": {"type": "audio/pcmu"}}}}
+                )
+                await client.answer()
+                assert 5 < usual / len(client.heard()) < 7  # two bytes at 24 kHz against one at 8 kHz
+
+        run(body)
+
+    def test_only_transcribes_for_who_asked_for_that(self) -> None:
+        async def body() -> None:
+            question = read_wav(ASSETS / "question.wav").pcm
+            config = SessionConfig(session={"audio": {"input": {"transcription": {"model": "whisper-1"}}}})
+            async with (
+                await antiphon_server.serve(config=config) as server,
+                antiphon_asyncio.connect(server.url + "?intent=transcription") as connection,
+            ):
+                client = Talk(connection)
+                created = await client.until("session.created")
+                assert isinstance(created.session, m.TranscriptionSession)
+                await client.speak(question + SILENCE)
+                await client.until("conversation.item.input_audio_transcription.completed")
+                await client.connection.input_audio_buffer.clear()
+                await client.until("input_audio_buffer.cleared")
+                assert not any(event.type.startswith("response.") for event in client.events)
+
+        run(body)
+
+    def test_serves_the_models_of_its_config(self) -> None:
+        async def body() -> None:
+            config = SessionConfig(models=("polly-1",))
+            async with await antiphon_server.serve(config=config) as server:
+                async with antiphon_asyncio.connect(server.url + "?model=polly-1") as connection:
+                    created = await Talk(connection).until("session.created")
+                    assert created.session.model == "polly-1"
+                with pytest.raises(antiphon.RemoteProtocolError, match=r"404 \(model_not_found\)"):
+                    async with antiphon_asyncio.connect(server.url + "?model=polly-2"):
+                        pass
+
+        run(body)
+
 
 def samples(pcm: bytes) -> Iterator[int]:
     """PCM16 as numbers."""
@@ -390,6 +438,24 @@ class TestRunner:
                 started = await client.until("input_audio_buffer.speech_started")
                 assert started.audio_start_ms >= len(question) // 48 - 300  # counted from the session's first sample
                 await client.until("input_audio_buffer.committed")
+
+        run(body)
+
+    def test_detection_that_is_switched_off_under_a_voice_hears_the_next_one(self) -> None:
+        async def body() -> None:
+            question = read_wav(ASSETS / "question.wav").pcm
+            async with talk() as client:
+                await client.speak(question[:48_000])
+                first = await client.until("input_audio_buffer.speech_started")
+                await client.connection.session.update(session={"audio": {"input": {"turn_detection": None}}})
+                stopped = await client.until("input_audio_buffer.speech_stopped")
+                committed = await client.until("input_audio_buffer.committed")
+                assert first.item_id == stopped.item_id == committed.item_id
+                detection = {"type": "server_vad", "create_response": False}
+                await client.connection.session.update(session={"audio": {"input": {"turn_detection": detection}}})
+                await client.speak(question + SILENCE)
+                second = await client.until("input_audio_buffer.speech_started")
+                assert second.item_id != first.item_id
 
         run(body)
 

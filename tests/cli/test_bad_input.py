@@ -43,7 +43,6 @@ def one_line(ran: Ran, code: int) -> str:
         (("check", "--loud", "x"), "antiphon check: unrecognized arguments: --loud (see 'antiphon check -h')"),
         (("serve", "--port", "99999"), "antiphon serve: argument --port: '99999' is no port: 0 to 65535"),
         (("serve", "--port", "-1"), "antiphon serve: argument --port: '-1' is no port: 0 to 65535"),
-        (("serve", "--dialect", "beta"), "antiphon serve: --dialect beta: the beta dialect comes with a later edition"),
         (("serve", "--brain", "voice"), "antiphon serve: --brain voice: the voice brain comes with the [voice] extra"),
         (
             ("serve", "--brain", "chat:http://x"),

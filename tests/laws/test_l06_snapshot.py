@@ -43,6 +43,9 @@ def check_content(setup: Setup, snapshot: Snapshot) -> None:
         elif path.endswith(".retained"):
             assert setup.retain, path
             assert len(value) <= setup.limits.retained_audio_bytes, path
+        elif ".recordings[" in path:
+            assert setup.retain, path
+            assert len(value) <= setup.limits.item_audio_bytes, path
         else:
             assert len(value) <= 1, path
 

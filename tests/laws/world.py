@@ -227,7 +227,8 @@ class World(Link):
             m.ResponseCreateParams(conversation="none", output_modalities=["text"]),
             m.ResponseCreateParams(instructions="shortly", metadata={"mine": str(act.b)}),
             m.ResponseCreateParams(conversation="none", metadata={"mine": "x"}, input=[]),
-        )[act.a % 6]
+            m.ResponseCreateParams(audio=m.AudioConfig(output=m.AudioOutput(format=m.AudioFormat(type="audio/pcma")))),
+        )[act.a % 7]
         event_id = self._name("ask")
         if not isinstance(self.command(m.ResponseCreate(event_id=event_id, response=params)), Refused):
             self.asked.append(event_id)

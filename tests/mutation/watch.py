@@ -6,16 +6,16 @@ the refusal, the faults of the wire and of a socket, and the errors of a server.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
-from types import ModuleType
 from typing import Any, NamedTuple, cast
 
-from antiphon.engine import client, connection, errors, server, session, settings, wire
+from antiphon.engine import errors, wire_events
 from antiphon.engine.session import Session
-from antiphon.machines import MACHINES, STEPPERS, ErrorSpec, Row, RowSpec, Stateful, Stepper, Table
+from antiphon.machines import ERRORS, MACHINES, STEPPERS, ErrorSpec, Row, RowSpec, Stateful, Stepper, Table
 
 OFF = "R-off"
 """What a refusal, a fault or an error names once the rule behind it was taken away."""
@@ -170,24 +170,29 @@ def _between(named: Callable[[str], str], reported: Callable[[str], bool]) -> No
             spec = super().__getitem__(name)
             return spec if named(spec.rule) != OFF else spec._replace(type=OFF, code=OFF)
 
-    _exchange(settings, "ERRORS", Errors(cast(Mapping[str, ErrorSpec], settings.ERRORS)))
+    _exchange("ERRORS", ERRORS, Errors(ERRORS), "ERRORS[")
 
-    def fault(make: Callable[..., Any]) -> Callable[..., Any]:
-        def made(kind: str, message: str, rule: str = "", **others: Any) -> Any:
-            return make(kind, message, named(rule), **others)
+    def fault(kind: str, message: str, rule: str = "", **others: Any) -> errors.Fault:
+        return _FAULT(kind, message, named(rule), **others)
 
-        return made
+    _exchange("Fault", _FAULT, fault, " Fault(")
 
-    for module in (client, connection, server, session):
-        _exchange(module, "Fault", fault(module.Fault))
-    make_wire_fault = wire.WireFault
+    def wire_fault(code: int, rule: str, detail: str, *others: Any) -> wire_events.WireFault:
+        return _WIRE_FAULT(code, named(rule), detail, *others)
 
-    def wire_fault(code: int, rule: str, detail: str, *others: Any) -> Any:
-        return make_wire_fault(code, named(rule), detail, *others)
-
-    _exchange(wire, "WireFault", wire_fault)
+    _exchange("WireFault", _WIRE_FAULT, wire_fault, "WireFault(")
 
 
-def _exchange(module: ModuleType, name: str, value: object) -> None:
-    assert hasattr(module, name)
-    setattr(module, name, value)
+_FAULT: Any = errors.Fault
+_WIRE_FAULT: Any = wire_events.WireFault
+
+
+def _exchange(name: str, real: object, value: object, use: str) -> None:
+    """Put ``value`` in the place of ``real`` in the modules of the engine that know it by ``name`` and whose text has
+    ``use``; elsewhere the name stands for a type, and has to stay one."""
+    modules = [module for path, module in sys.modules.items() if path.startswith("antiphon.engine.")]
+    users = [each for each in modules if vars(each).get(name) is real and use in inspect.getsource(each)]
+    assert users, f"no module of the engine has {use}"
+    for module in users:
+        if module is not sys.modules.get(getattr(real, "__module__", "")):
+            setattr(module, name, value)

@@ -11,6 +11,7 @@ import os
 import pickle
 import select
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -37,11 +38,10 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a job; ``complete`` is False where its process did not live to tell."""
+    """What came of a job."""
 
     name: Any
     verdicts: list[tuple[Verdict, Any]]
-    complete: bool
 
     @property
     def failed(self) -> list[str]:
@@ -102,7 +102,10 @@ class Workshop:
             os.dup2(nothing, 1)
             os.dup2(nothing, 2)
             with os.fdopen(writing, "wb") as pipe:
-                self._do(job, lambda value: pickle.dump(value, pipe))
+                try:
+                    self._do(job, lambda value: pickle.dump(value, pipe))
+                except BaseException:
+                    pickle.dump(traceback.format_exc(), pipe)
         finally:
             os._exit(0)
 
@@ -135,23 +138,25 @@ class _Listener:
 
 
 def _result(job: Job, data: bytes) -> Result:
+    """Raises RuntimeError where the process did not come to its end."""
     verdicts: list[tuple[Verdict, Any]] = []
-    complete = False
     stream = io.BytesIO(data)
     while True:
         try:
             value = pickle.load(stream)
         except (EOFError, pickle.UnpicklingError):
-            return Result(job.name, verdicts, complete)
+            value = "its process ended too early"
         if value is None:
-            complete = True
-        else:
-            verdicts.append(value)
+            return Result(job.name, verdicts)
+        if isinstance(value, str):
+            raise RuntimeError(f"{job.name}: {value}")
+        verdicts.append(value)
 
 
 def run(work: Callable[[Workshop], int], tests: Sequence[str], workers: int) -> int:
     """Collect ``tests`` and do ``work`` with them; what it returns is the exit code."""
     workshop = Workshop(work, workers)
-    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "--timeout=30", "--no-header", "--no-summary"]
+    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "--timeout=60"]
+    options += ["--tb=no", "--no-header", "--no-summary"]
     code = pytest.main([*options, *tests], plugins=[workshop])
     return workshop.status if code == pytest.ExitCode.OK else int(code)

@@ -8,10 +8,12 @@ from msgspec import UNSET, structs
 
 from antiphon import Actions, ClientSession, Conversation, Session
 from antiphon import messages as m
-from antiphon.engine import incoming, legality
+from antiphon.engine import checks, incoming, legality, serving
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
+from antiphon.messages.beta import SERVER_VIEWS
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
+from unit import server_helpers
 from unit.engine_helpers import Talk, at, delivered, message, rules, said, sent, spoken
 from unit.server_helpers import Host
 
@@ -103,7 +105,7 @@ def test_trap_17_the_predecessor_that_a_done_names_moves_nothing() -> None:
 
     def moves(node: Node, session: ClientSession, event: m.ConversationItemDone) -> None:
         session.conversation.delete(node.id)
-        session.conversation.add(event.item, event.previous_item_id)
+        session.conversation.add(event.item, event.previous_item_id).node.state = node.state
 
     trap(check, effect(CONVERSATION_ITEM, "finalize", moves))
 
@@ -165,7 +167,11 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
             assert talk.refused(message(item_id)).rule == "R-C11"
         assert talk.refused(message("x" * 33)).code == "string_above_max_length"
         assert sent(talk.say(message("x" * 32)))[0]["item"]["id"] == "x" * 32
-        for made in (talk.client.next_id("item"), Host().adds()):
+        host = Host()
+        foreign = "1f0b9f7e-3d5c-4a55-9f6e-d6a0c7f0c0de"
+        answers = server_helpers.sent(host.hear("conversation.item.create", item=said(foreign)))
+        assert [answer.get("error", {}).get("param") for answer in answers] == ["item.id"]
+        for made in (talk.client.next_id("item"), host.adds()):
             assert re.fullmatch(r"[A-Za-z0-9_-]{1,32}", made)
 
     def as_a_uuid(_session: Session, prefix: str) -> str:
@@ -173,8 +179,9 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
 
     trap(
         check,
-        replaced(legality, "_ID", re.compile(r"(?s).*\Z")),
-        replaced(legality, "_ID", re.compile(r".{1,32}\Z")),
+        replaced(checks, "_ID", re.compile(r"(?s).*\Z")),
+        replaced(checks, "_MOST_ID", 64),
+        replaced(serving, "problem_with_id", nothing),
         replaced(Session, "next_id", as_a_uuid),
     )
 
@@ -228,12 +235,15 @@ def test_trap_24_audio_of_the_assistant_is_not_seeded() -> None:
     def check() -> None:
         talk = Talk()
         audio = m.MessageItem(role="assistant", content=[m.OutputAudio(audio="AAAA", transcript="Hi")])
-        refusal = talk.refused(m.ConversationItemCreate(item=audio))
-        assert refusal.rule == "R-C13" and "output_text" in str(refusal)
+        refused = talk.refused(m.ConversationItemCreate(item=audio))
+        assert refused.rule == "R-C13" and "output_text" in str(refused)
         (seed,) = sent(talk.say(message("m1", "Hi", role="assistant")))
         assert seed["item"]["content"] == [{"type": "output_text", "text": "Hi"}]
 
-    def anything(_item: m.MessageItem) -> list[object]:
+        item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "audio": "AAAA"}]}
+        assert server_helpers.refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
+
+    def anything(_item: m.MessageItem, _path: str, *, beta: bool) -> list[object]:
         return []
 
     trap(check, replaced(legality, "_content", anything))
@@ -253,7 +263,21 @@ def test_trap_25_items_and_parts_name_their_contents_differently() -> None:
         assert rules(actions) == []
         assert [node.text for node in talk.client.conversation] == ["Hi", "Yo"]
 
-        part = m.MessageItem(role="assistant", content=[m.TextPart(text="Hi")])
+        beta = Talk()  # the beta's names, and in its items the names of parts
+        beta.created("r1")
+        beta.generates("r1", {**said("i1", role="assistant"), "content": []})
+        actions = beta.part("r1", "i1", type="text")
+        actions += beta.hear("response.text.delta", delta="Yo", **at("r1", "i1"))
+        actions += beta.hear("response.output_text.delta", delta="!", **at("r1", "i1"))  # and both on one connection
+        assert beta.client.conversation.items[0].text == "Yo!"
+        actions += beta.hear("response.text.done", text="Yo!", **at("r1", "i1"))
+        actions += beta.hear("response.content_part.done", part={"type": "text", "text": "Yo!"}, **at("r1", "i1"))
+        final = {**said("i1"), "role": "assistant", "content": [{"type": "text", "text": "Yo!"}]}
+        actions += beta.finishes("r1", final)
+        assert rules(actions) == []
+        assert beta.client.conversation.items[0].text == "Yo!"
+
+        part = m.MessageItem(role="assistant", content=[m.TextPart(text="Hi")])  # type: ignore[list-item]  # the trap
         assert talk.refused(m.ConversationItemCreate(item=part)).rule == "R-C13"
 
     def named_as_in_items(_stream: object, _session: object, event: m.ResponseContentPartAdded) -> bool:
@@ -263,7 +287,12 @@ def test_trap_25_items_and_parts_name_their_contents_differently() -> None:
         role = {**legality._CONTENT_OF_ROLE, "assistant": (m.TextPart, m.OutputText)}
         patch.setattr(legality, "_CONTENT_OF_ROLE", role)  # type: ignore[attr-defined]
 
-    trap(check, guard(CONTENT_PART, "is_text", named_as_in_items), text_for_everybody)
+    trap(
+        check,
+        guard(CONTENT_PART, "is_text", named_as_in_items),
+        text_for_everybody,
+        client_handles(SERVER_VIEWS["ga"]["response.text.delta"], nothing),
+    )
 
 
 def test_trap_32_a_transcript_belongs_to_the_item_that_it_names() -> None:
@@ -293,6 +322,15 @@ def test_trap_33_the_whole_text_replaces_its_deltas() -> None:
         talk.hear(f"{TRANSCRIPTION}.completed", item_id="u1", content_index=0, transcript="Hello!", usage={})
         assert text(talk, "u1") == "Hello!"
 
+        clone = Talk()  # which says all of it so far each time, and calls it complete more than once
+        user_turn(clone, "u1", 0)
+        for words in ("Hel", "Hello"):
+            clone.hear(f"{TRANSCRIPTION}.updated", item_id="u1", content_index=0, transcript=words)
+            assert text(clone, "u1") == words
+        for words, status in (("Hello you", "in_progress"), ("Hello you!", "completed")):
+            clone.hear(f"{TRANSCRIPTION}.completed", item_id="u1", content_index=0, transcript=words, status=status)
+            assert text(clone, "u1") == words
+
         talk.created("r1")
         talk.generates("r1", {**said("i1", role="assistant"), "content": []}, previous="u1")
         talk.part("r1", "i1", type="text")
@@ -312,6 +350,7 @@ def test_trap_33_the_whole_text_replaces_its_deltas() -> None:
     trap(
         check,
         replaced(Conversation, "transcription_completed", transcripts_add_up),
+        replaced(Conversation, "transcription_updated", transcripts_add_up),
         replaced(Conversation, "text_done", texts_add_up),
     )
 

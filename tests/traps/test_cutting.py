@@ -11,6 +11,7 @@ from antiphon.engine.audio import AudioFormat, Remainder
 from antiphon.engine.playback import Entry, PlaybackLedger
 from traps.wrong import client_handles, replaced, trap
 from unit.engine_helpers import MS, Talk, at, delivered, heard, of, rules, sent, sent_types, spoken, stops
+from unit.server_helpers import Host, refusal
 
 
 def barges_in(talk: Talk, item_id: str = "user") -> Actions:
@@ -47,6 +48,12 @@ def test_trap_01_a_cut_is_a_whole_number_of_heard_milliseconds_within_what_came(
         }
         assert cut(0)["audio_end_ms"] == 0
         assert cut(240_000)["audio_end_ms"] == 1000
+
+        host = Host()
+        item_id = host.speaks(300)
+        for ms, code in ((301, "invalid_value"), (-1, "integer_below_min_value"), (33.5, "invalid_type")):
+            wanted = {"item_id": item_id, "content_index": 0, "audio_end_ms": ms}
+            assert refusal(host.hear("conversation.item.truncate", **wanted))["code"] == code
 
     finish = PlaybackLedger.finish_cut
 
@@ -127,6 +134,41 @@ def test_trap_12_the_end_of_a_response_is_not_the_end_of_speaking() -> None:
         return ()
 
     trap(check, replaced(PlaybackLedger, "response_done", finished_with_its_response))
+
+
+def test_trap_29_over_webrtc_the_button_ends_generation_and_delivery() -> None:
+    def check() -> None:
+        talk = Talk(transport="webrtc")
+        talk.created("r1")
+        talk.generates("r1", spoken("i1"))
+        talk.part("r1", "i1")
+        talk.hear("output_audio_buffer.started", response_id="r1")
+        actions = talk.client.interrupt(talk.now)
+        assert sent_types(actions) == ["response.cancel", "output_audio_buffer.clear"] and stops(actions) == []
+        talk.done("r1", "cancelled")
+
+        talk = Talk(transport="webrtc")
+        talk.created("r1")
+        talk.hear("output_audio_buffer.started", response_id="r1")
+        talk.done("r1")  # all is generated, and most of it is still to be heard
+        assert sent_types(talk.client.interrupt(talk.now)) == ["output_audio_buffer.clear"]
+
+    def cancels_alone(session: ClientSession, now: int) -> Actions:
+        return session.send(m.ResponseCancel(), now, override={"R-Q7"})
+
+    def clears_alone(session: ClientSession, now: int) -> Actions:
+        return session.send(m.OutputAudioBufferClear(), now)
+
+    def truncates_alone(session: ClientSession, now: int) -> Actions:
+        cut = m.ConversationItemTruncate(item_id="i1", content_index=0, audio_end_ms=0)
+        return session.send(cut, now, override={"R-C5"})
+
+    trap(
+        check,
+        replaced(ClientSession, "interrupt", cancels_alone),
+        replaced(ClientSession, "interrupt", clears_alone),
+        replaced(ClientSession, "interrupt", truncates_alone),
+    )
 
 
 def test_trap_30_a_cut_by_the_server_is_taken_and_not_answered_with_another() -> None:

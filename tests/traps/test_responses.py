@@ -7,10 +7,11 @@ from msgspec import structs
 from antiphon import Actions, ClientSession, Finished, RequestSettled
 from antiphon import messages as m
 from antiphon.engine import incoming
-from antiphon.engine.arbiter import REQUEST, Arbiter, Request
+from antiphon.engine.arbiter import REQUEST, Arbiter
 from antiphon.engine.blame import Blame
 from antiphon.engine.incoming import RESPONSE
 from antiphon.engine.playback import Entry, PlaybackLedger
+from antiphon.engine.request import Request
 from traps.wrong import both, client_handles, effect, never, nothing, replaced, server_handles, trap, without
 from unit import server_helpers
 from unit.engine_helpers import Talk, call, delivered, heard, outcomes, rules, sent_types, stops
@@ -114,6 +115,7 @@ def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_pl
         assert heard(talk.speaks("r2", "i2", 300, previous="i1")) == 300  # the next one overlaps
         assert heard(talk.audio("r1", "i1", 100)) == 0
         assert heard(talk.audio("r2", "i2", 200)) == 200
+        assert heard(talk.speaks("r1", "i3", 300, previous="i2")) == 0  # of another item of it neither
         talk.done("r1", "cancelled")
         assert heard(talk.audio("r2", "i2", 200)) == 200
 
@@ -195,6 +197,11 @@ def test_trap_11_a_done_without_a_created_and_one_without_output_are_taken() -> 
         assert delivered(actions) == ["response.done"]
         assert "r1" in talk.client.responses and not talk.client.responses["r1"].is_open
         assert sent_types(talk.outputs("c1")) == ["conversation.item.create"]  # its call may be answered
+
+        talk = Talk()
+        talk.ask("a")
+        actions = talk.done("r1", metadata={"antiphon_request": "a"})
+        assert outcomes(actions) == {"a": Finished("r1", "completed")}
 
         talk = Talk()
         talk.ask("a")

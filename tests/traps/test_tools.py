@@ -8,12 +8,13 @@ import pytest
 
 from antiphon import Actions, ClientSession, LocalProtocolError, Resources
 from antiphon import messages as m
-from antiphon.engine import incoming, resources
+from antiphon.engine import incoming, resources, server
 from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.incoming import RESPONSE, ResponseRules
 from antiphon.engine.records import ResponseRecord
 from traps.wrong import client_handles, effect, replaced, trap
 from unit.engine_helpers import Talk, at, call, delivered, rules, sent_types
+from unit.server_helpers import Host, refusal
 
 
 def requests(actions: Actions) -> int:
@@ -144,7 +145,15 @@ def test_trap_46_a_key_that_a_tool_does_not_have_is_refused_with_its_place() -> 
         with pytest.raises(LocalProtocolError, match=r"tools\[0\]\.strict"):
             commands.session.update(session={"tools": [{**tool, "strict": True}]})
 
+        host = Host()
+        error = refusal(host.update(instructions="Be kind.", tools=[{**tool, "strict": True}]))
+        assert (error["code"], error["param"]) == ("unknown_parameter", "session.tools[0].strict")
+        assert host.server.settings["instructions"] == ""
+
     def unseen(*_arguments: object) -> Iterator[str]:
         return iter(())
 
-    trap(check, replaced(resources, "_lost", unseen))
+    def known(*_arguments: object) -> None:
+        return None
+
+    trap(check, replaced(resources, "_lost", unseen), replaced(server, "unknown_parameter", known))

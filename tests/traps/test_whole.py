@@ -7,7 +7,6 @@ TRAPS = set(range(1, 49))
 
 WAITING = {
     28: "a client does not reconnect yet",
-    29: "the button over WebRTC does not clear the server's buffer yet",
 }
 """Traps whose test waits for the engine, and for what."""
 

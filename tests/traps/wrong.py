@@ -51,8 +51,14 @@ def both(*wrongs: Wrong) -> Wrong:
 
 
 def client_handles(event: type[object], handler: Callable[..., None]) -> Wrong:
-    """A client that does something else when ``event`` comes."""
-    return lambda patch: patch.setitem(cast(dict[type[object], object], incoming.HANDLERS), event, handler)
+    """A client that does something else when ``event`` comes, by whichever of its names."""
+    names = [each for each in incoming.HANDLERS if issubclass(each, event)]
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        for name in names:
+            patch.setitem(cast(dict[type[object], object], incoming.HANDLERS), name, handler)
+
+    return plant
 
 
 def server_handles(event: type[object], handler: Callable[..., None]) -> Wrong:

@@ -18,7 +18,7 @@ Json: TypeAlias = Any
 Key: TypeAlias = str | int
 
 LONG = 70_000
-MANY = 2_000
+MANY = 500
 
 
 class Spoiled(NamedTuple):
@@ -69,10 +69,17 @@ def _shapes(kind: inspect.Type, leave_out: frozenset[str]) -> list[Json]:
     raise NotImplementedError(f"no example of {type(kind).__name__}")
 
 
+def _is_mark(kind: inspect.Type) -> bool:
+    """Whether a field is there only to tell the beta's notation."""
+    return isinstance(kind, inspect.CustomType) and kind.cls is msgspec.UnsetType
+
+
 def _objects(kind: inspect.StructType, leave_out: frozenset[str]) -> list[dict[str, Json]]:
     tag = {} if kind.tag_field is None else {kind.tag_field: kind.tag}
     columns = {
-        field.encode_name: _shapes(field.type, leave_out) for field in kind.fields if field.encode_name not in leave_out
+        field.encode_name: _shapes(field.type, leave_out)
+        for field in kind.fields
+        if field.encode_name not in leave_out and not _is_mark(field.type)
     }
     rows = max((len(column) for column in columns.values()), default=1)
     return [

@@ -84,6 +84,13 @@ def test_a_response_id_that_cannot_be_read_ends_the_response_in_progress_as_fail
     assert outcomes(talk.hear("response.done", response=[])) == {"a": Finished("r1", "failed", None)}
 
 
+def test_a_request_goes_out_in_the_dialect_of_the_server() -> None:
+    talk = Talk(dialect="beta")
+    (event,) = sent(talk.ask("a", output_modalities=["audio"], max_output_tokens=9))
+    assert event["response"]["modalities"] == ["audio", "text"]
+    assert event["response"]["max_response_output_tokens"] == 9
+
+
 # -- the queue ---------------------------------------------------------------------------------------------------------
 
 
@@ -1174,4 +1181,27 @@ def test_a_command_that_says_nothing_does_not_come_between_an_output_and_its_req
     talk.calls("r1", "c1", "c2")
     talk.outputs("c1")
     talk.say(m.SessionUpdate(session=m.RealtimeSession()))
+    assert talk.ask("a") == ()
+
+
+# -- calls of responses that were cut short ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["cancelled", "incomplete", "failed"])
+def test_after_a_response_that_was_cut_short_no_reply_waits_for_the_outputs_of_its_calls(status: str) -> None:
+    talk = Talk()
+    talk.created("r1")
+    for name in ("c1", "c2"):
+        talk.generates("r1", {**call(name), "arguments": ""})
+        talk.finishes("r1", call(name))
+    talk.done("r1", status, output=[{**call(name), "status": "completed"} for name in ("c1", "c2")])
+    talk.outputs("c1")  # it is in the conversation, and may be answered
+    assert asked(talk.ask("a")) == ["a"]
+
+
+def test_after_a_response_of_an_unheard_of_status_outputs_are_waited_for() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.done("r1", "exhausted", output=[{**call(name), "status": "completed"} for name in ("c1", "c2")])
+    talk.outputs("c1")
     assert talk.ask("a") == ()

@@ -340,6 +340,26 @@ def test_what_only_a_server_sends_is_refused() -> None:
     assert (error.rule, error.overridable) == ("R-E6", False)
 
 
+def test_an_event_that_no_class_describes_goes_out_as_it_is() -> None:
+    talk = Talk()
+    event = m.UnknownEvent.of({"type": "vendor.look", "image": [1]})
+    assert sent(talk.client.send(event, talk.now)) == [{"type": "vendor.look", "image": [1]}]
+    update = m.UnknownEvent.of({"type": "session.update", "event_id": "e", "session": {"vendor": 1}})
+    assert sent(talk.client.send(update, talk.now)) == [update.data]
+    assert rules(talk.hear("session.updated", session={"type": "realtime"})) == []  # its answer is expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "data", "rule"),
+    [(False, {"type": "vendor.look"}, "R-E4"), (True, {"type": "vendor.look", "text": "\ud800"}, "R-E1")],
+)
+def test_an_event_that_no_class_describes_waits_for_no_socket_and_is_json(
+    begun: bool, data: dict[str, Any], rule: str
+) -> None:
+    talk = Talk(begun=begun)
+    assert talk.refused(lambda: talk.client.send(m.UnknownEvent.of(data), talk.now)).rule == rule
+
+
 def test_what_is_no_json_is_refused() -> None:
     talk = Talk()
     error = talk.refused(message("m1", text="\ud800"))

@@ -769,7 +769,7 @@ SENTENCE = "The quick brown fox jumps"
 
 
 @pytest.mark.parametrize(
-    ("audio_end_ms", "received_ms", "heard"),
+    ("audio_end_ms", "audio_ms", "heard"),
     [
         (0, 1_000, ""),
         (0, None, ""),
@@ -783,9 +783,9 @@ SENTENCE = "The quick brown fox jumps"
     ],
 )
 def test_the_heard_prefix_is_in_proportion_and_ends_with_a_word(
-    audio_end_ms: int, received_ms: int | None, heard: str
+    audio_end_ms: int, audio_ms: int | None, heard: str
 ) -> None:
-    assert heard_prefix(SENTENCE, audio_end_ms, received_ms) == heard
+    assert heard_prefix(SENTENCE, audio_end_ms, audio_ms) == heard
 
 
 def test_scripts_without_spaces_are_cut_between_characters() -> None:
@@ -801,7 +801,8 @@ def test_a_cut_item_says_what_was_heard() -> None:
     conversation = make()
     conversation.add(assistant("a"))
     conversation.text_delta("a", 0, SENTENCE)
-    assert conversation.truncate("a", 0, 500, 1_000) == Cut(500, "The quick")
+    assert conversation.truncate("a", 0, 500, 1_000) is Taken.APPLIED
+    assert node(conversation, "a").cuts == {0: Cut(500, "The quick")}
     assert node(conversation, "a").text == "The quick"
 
 
@@ -810,9 +811,36 @@ def test_done_does_not_bring_back_what_was_not_heard() -> None:
     conversation.add(assistant("a"))
     conversation.text_delta("a", 0, SENTENCE)
     conversation.truncate("a", 0, 500, 1_000)
-    assert conversation.text_delta("a", 0, " over") is Taken.CUT
-    assert conversation.text_done("a", 0, SENTENCE) is Taken.CUT
+    assert conversation.text_done("a", 0, SENTENCE) is Taken.APPLIED
+    assert node(conversation, "a").text == "The quick"
     conversation.done(assistant("a", OutputAudio(transcript=SENTENCE), status="incomplete"))
+    assert node(conversation, "a").text == "The quick"
+
+
+def test_what_was_heard_is_measured_by_all_of_the_text_and_audio() -> None:
+    conversation = make()
+    conversation.add(assistant("a"))
+    conversation.text_delta("a", 0, SENTENCE[:12])
+    conversation.truncate("a", 0, 500, 600)
+    assert node(conversation, "a").text == "The quick"
+    conversation.text_delta("a", 0, SENTENCE[12:])
+    assert node(conversation, "a").text == "The quick brown fox"
+    conversation.measure("a", 0, 1_000)
+    assert node(conversation, "a").text == "The quick"
+
+
+def test_a_length_that_is_known_of_a_part_that_was_not_cut_changes_nothing() -> None:
+    conversation = make()
+    conversation.add(assistant("a", OutputAudio(transcript=SENTENCE)))
+    conversation.measure("a", 0, 1_000)
+    conversation.measure("b", 0, 1_000)
+    assert node(conversation, "a").text == SENTENCE
+
+
+def test_a_cut_may_come_before_its_item() -> None:
+    conversation = make()
+    assert conversation.truncate("a", 0, 500, 1_000) is Taken.EARLY
+    conversation.add(assistant("a", OutputAudio(transcript=SENTENCE)))
     assert node(conversation, "a").text == "The quick"
 
 
@@ -828,14 +856,16 @@ def test_cutting_again_earlier_shortens() -> None:
     conversation = make()
     conversation.add(assistant("a", AudioPart(transcript=SENTENCE)))
     conversation.truncate("a", 0, 600, 1_000)
-    assert conversation.truncate("a", 0, 200) == Cut(200, "The")
+    conversation.truncate("a", 0, 200)
+    assert node(conversation, "a").cuts == {0: Cut(200, "The")}
 
 
 def test_cutting_again_later_does_not_lengthen() -> None:
     conversation = make()
     conversation.add(assistant("a", AudioPart(transcript=SENTENCE)))
     conversation.truncate("a", 0, 500, 1_000)
-    assert conversation.truncate("a", 0, 900, 1_000) == Cut(500, "The quick")
+    conversation.truncate("a", 0, 900, 1_000)
+    assert node(conversation, "a").cuts == {0: Cut(500, "The quick")}
 
 
 def test_a_cut_leaves_the_other_parts_alone() -> None:
@@ -845,17 +875,19 @@ def test_a_cut_leaves_the_other_parts_alone() -> None:
     assert node(conversation, "a").text == SENTENCE
 
 
-def test_words_that_were_not_heard_are_dropped_when_the_server_drops_them() -> None:
+@pytest.mark.parametrize("transcript", [None, "", "The", "The quick br", SENTENCE])
+def test_what_was_heard_is_the_same_when_the_server_tells_less_of_what_was_said(transcript: str | None) -> None:
     conversation = make()
     conversation.add(assistant("a", OutputAudio(transcript=SENTENCE)))
     conversation.truncate("a", 0, 500, 1_000)
-    conversation.retrieved(assistant("a", OutputAudio(transcript=None)))
+    conversation.retrieved(assistant("a", OutputAudio(transcript=transcript)))
     assert node(conversation, "a").text == "The quick"
-    assert not node(conversation, "a").parts
 
 
-def test_an_item_that_does_not_exist_is_not_cut() -> None:
-    assert make("a").truncate("b", 0, 100, 200) is None
+def test_an_item_that_was_deleted_is_not_cut() -> None:
+    conversation = make("a")
+    conversation.delete("a")
+    assert conversation.truncate("a", 0, 100, 200) is Taken.DELETED
 
 
 # --- audio ------------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def _waits(host: Host, ms: int) -> Actions:
 
 
 def test_silence_after_an_answer_becomes_the_users_turn_and_is_answered() -> None:
+    """R-I5"""
     host = _idle_host()
     answer = host.speaks(600)
     assert host.server.next_timer == (Timer.IDLE, (600 + IDLE) * MS)

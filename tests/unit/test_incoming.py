@@ -16,6 +16,7 @@ from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
 from antiphon.engine.incoming import HANDLERS, NEVER_OVERDUE
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
+from antiphon.messages.beta import SERVER_VIEWS
 from unit.engine_helpers import Talk, at, call, heard, message, rules, said, sent_types, spoken
 
 ITEM = "conversation.item"
@@ -55,7 +56,10 @@ def generating(**config: Any) -> Talk:
 
 
 def test_every_event_of_a_conversation_has_a_handler() -> None:
-    assert {cls.type for cls in HANDLERS} == set(m.SERVER_EVENTS) - m.TRANSLATION_EVENTS
+    translating = m.TRANSLATION_EVENTS & set(m.SERVER_EVENTS)
+    for classes in SERVER_VIEWS.values():
+        assert {cls.type for cls in classes.values() if cls not in HANDLERS} == translating
+    assert {cls for classes in SERVER_VIEWS.values() for cls in classes.values()} >= set(HANDLERS)
 
 
 def test_what_floats_freely_is_what_belongs_to_no_order_of_items() -> None:
@@ -505,12 +509,12 @@ def test_such_an_item_is_not_missed_when_the_socket_ends() -> None:
     assert rules(talk.lose_socket()) == []
 
 
-@pytest.mark.parametrize(("status", "known"), [("completed", True), ("incomplete", False), (None, False)])
-def test_only_completed_calls_of_a_done_are_calls(status: str | None, known: bool) -> None:
+@pytest.mark.parametrize(("status", "owed"), [("completed", True), ("incomplete", False), (None, False)])
+def test_only_completed_calls_of_a_done_are_owed_an_output(status: str | None, owed: bool) -> None:
     talk = Talk()
     talk.created("r1")
     talk.done("r1", output=[{**call("c1"), "status": status}])
-    assert talk.client.knows_call("c1") is known
+    assert ("c1" in talk.client.arbiter.owed) is owed
 
 
 def test_a_call_without_a_status_is_taken_for_completed_and_one_without_an_id_for_none() -> None:
@@ -608,12 +612,93 @@ def test_an_item_s_end_as_output_before_its_end_as_member_is_reported() -> None:
     assert node(talk, "i1").state == "completed"
 
 
-def test_an_item_s_end_as_output_without_any_beginning_is_reported() -> None:
+def test_an_item_s_end_as_output_without_any_beginning_is_reported_and_makes_it_a_member() -> None:
     talk = Talk()
     talk.created("r1")
     actions = talk.hear("response.output_item.done", response_id="r1", output_index=0, item=spoken("i1", "x"))
     assert rules(actions) == ["R-C1"]
+    assert order(talk) == ["i1"]
+
+
+def test_an_item_that_its_end_made_a_member_goes_where_its_announcement_says() -> None:
+    talk = Talk()
+    talk.adds(said("m1"))
+    talk.adds(said("m2"), previous="m1")
+    talk.created("r1")
+    talk.hear("response.output_item.done", response_id="r1", output_index=0, item=spoken("i1", "x"))
+    talk.adds(said("m3"), previous="i1")
+    assert order(talk) == ["m1", "m2", "i1", "m3"]
+    added = talk.hear(f"{ITEM}.added", previous_item_id="m1", item=spoken("i1"))
+    assert rules(added) == ["R-C1"]
+    assert order(talk) == ["m1", "i1", "m3", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("previous", "expected"), [(None, ["m1", "i1"]), ("i1", ["m1", "i1"]), ("later", ["m1", "later", "i1"])]
+)
+def test_an_announcement_that_comes_late_may_name_no_place_or_one_that_comes_later_still(
+    previous: str | None, expected: list[str]
+) -> None:
+    talk = Talk()
+    talk.adds(said("m1"))
+    talk.hear(f"{ITEM}.done", item=spoken("i1", "x"))
+    talk.hear(f"{ITEM}.added", previous_item_id=previous, item=spoken("i1"))
+    if previous == "later":
+        talk.restored().adds(said("later"), previous="m1")
+        talk.adds(said("later"), previous="m1")
+    assert order(talk) == expected
+
+
+def test_an_announcement_is_late_once() -> None:
+    talk = Talk()
+    talk.hear(f"{ITEM}.done", item=spoken("i1", "x"))
+    for expected in (["i1"], ["i1", "i1"]):
+        talk.hear(f"{ITEM}.added", previous_item_id=None, item=spoken("i1"))
+        assert order(talk) == expected
+
+
+def test_an_item_that_only_the_end_of_its_response_tells_of_is_a_member() -> None:
+    talk = Talk()
+    talk.created("r1")
+    assert rules(talk.done("r1", output=[{**spoken("i1", "x"), "status": "completed"}])) == ["R-C2"]
+    node = talk.client.conversation.get("i1")
+    assert node is not None
+    assert (node.text, node.status, node.generated) == ("x", "completed", True)
+
+
+@pytest.mark.parametrize("announced", [False, True])
+def test_the_output_of_a_response_out_of_band_is_no_member_whatever_its_end_says(announced: bool) -> None:
+    talk = Talk()
+    talk.created("r1", conversation_id=None)
+    if announced:
+        talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.done("r1", conversation_id=None, output=[spoken("i1", "x")])
     assert order(talk) == []
+
+
+def test_an_item_that_its_response_leaves_open_takes_its_end_from_the_response_s() -> None:
+    talk = generating()
+    talk.done("r1", output=[{**spoken("i1", "x"), "status": "completed"}])
+    node = talk.client.conversation.get("i1")
+    assert node is not None
+    assert (node.text, node.status) == ("x", "completed")
+
+
+def test_an_item_that_nothing_ends_is_incomplete_when_its_response_is_over() -> None:
+    talk = generating()
+    talk.done("r1")
+    node = talk.client.conversation.get("i1")
+    assert node is not None
+    assert node.status == "incomplete"
+
+
+def test_a_cut_may_be_told_before_its_item() -> None:
+    talk = Talk()
+    talk.hear(f"{ITEM}.truncated", item_id="i1", content_index=0, audio_end_ms=0)
+    talk.adds(spoken("i1", "never heard"))
+    node = talk.client.conversation.get("i1")
+    assert node is not None
+    assert node.text == ""
 
 
 @pytest.mark.parametrize("item_id", [None, ""])
@@ -732,9 +817,7 @@ def test_where_a_session_has_several_clients_another_may_have_asked(transport: s
     assert rules(Talk(transport=transport).adds(said("m1"))) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "state"), [("in_progress", "generating"), ("completed", "completed"), (None, "completed")]
-)
+@pytest.mark.parametrize(("status", "state"), [("in_progress", "created"), ("completed", "entered"), (None, "entered")])
 def test_the_beta_s_created_adds_an_item_in_one_event(status: str | None, state: str) -> None:
     talk = Talk()
     talk.say(message("m1"))
@@ -749,7 +832,7 @@ def test_the_beta_s_created_adds_what_a_response_announced() -> None:
     talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
     actions = talk.hear(f"{ITEM}.created", previous_item_id=None, item={**spoken("i1"), "status": "in_progress"})
     assert rules(actions) == []
-    assert node(talk, "i1").state == "generating"
+    assert node(talk, "i1").state == "created"
 
 
 def test_the_beta_s_created_of_an_item_that_is_there_is_a_second_item() -> None:

@@ -46,8 +46,8 @@ def update(voice: str | m.VoiceReference | None = None) -> m.SessionUpdate:
 def test_an_event_id_may_have_512_characters() -> None:
     talk = Talk()
     assert sent(talk.say(m.InputAudioBufferClear(event_id="e" * 512)))[0]["event_id"] == "e" * 512
-    error = talk.refused(m.InputAudioBufferClear(event_id="e" * 513), override={"R-E1"})
-    assert (error.rule, error.overridable) == ("R-E1", False)
+    event = m.InputAudioBufferClear(event_id="e" * 513)
+    assert refusal(talk, event) == ("R-E7", "string_above_max_length", "event_id")
 
 
 def test_a_null_event_id_is_replaced() -> None:
@@ -68,7 +68,7 @@ def test_of_several_broken_rules_the_first_that_is_not_overridden_is_named() -> 
 
 def test_the_kind_of_session_does_not_change() -> None:
     event = m.SessionUpdate(session=m.TranscriptionSession())
-    assert refusal(Talk(), event) == ("R-S6", "invalid_parameter", None)
+    assert refusal(Talk(), event) == ("R-S6", "invalid_parameter", "session.type")
 
 
 def test_an_update_before_the_session_is_known_is_not_judged() -> None:
@@ -116,13 +116,235 @@ def test_a_voice_that_the_server_never_named_is_not_compared() -> None:
     assert accepted(talk, update("cedar"))
 
 
+# -- values of a session and of a response -----------------------------------------------------------------------------
+
+
+def heard(**detection: Any) -> m.RealtimeSession:
+    found = m.TurnDetection(**detection)
+    return m.RealtimeSession(audio=m.AudioConfig(input=m.AudioInput(turn_detection=found)))
+
+
+def spoken_at(speed: float) -> m.AudioConfig:
+    return m.AudioConfig(output=m.AudioOutput(speed=speed))
+
+
+DETECTION = "audio.input.turn_detection"
+
+
+@pytest.mark.parametrize(
+    ("session", "code", "param"),
+    [
+        (m.RealtimeSession(max_output_tokens=0), "integer_below_min_value", "max_output_tokens"),
+        (m.RealtimeSession(max_output_tokens=4097), "integer_above_max_value", "max_output_tokens"),
+        (m.RealtimeSession(audio=spoken_at(0.2)), "decimal_below_min_value", "audio.output.speed"),
+        (m.RealtimeSession(audio=spoken_at(1.6)), "decimal_above_max_value", "audio.output.speed"),
+        (heard(idle_timeout_ms=4999), "integer_below_min_value", f"{DETECTION}.idle_timeout_ms"),
+        (heard(idle_timeout_ms=30_001), "integer_above_max_value", f"{DETECTION}.idle_timeout_ms"),
+        (heard(threshold=1.1), "decimal_above_max_value", f"{DETECTION}.threshold"),
+        (heard(prefix_padding_ms=-1), "integer_below_min_value", f"{DETECTION}.prefix_padding_ms"),
+    ],
+)
+def test_a_number_of_an_update_lies_in_its_range(session: m.RealtimeSession, code: str, param: str) -> None:
+    assert refusal(Talk(), m.SessionUpdate(session=session)) == ("R-E7", code, f"session.{param}")
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        m.RealtimeSession(max_output_tokens=1),
+        m.RealtimeSession(max_output_tokens=4096),
+        m.RealtimeSession(max_output_tokens="inf"),
+        m.RealtimeSession(audio=spoken_at(0.25)),
+        m.RealtimeSession(audio=spoken_at(1.5)),
+        heard(type="server_vad", idle_timeout_ms=5000),
+        heard(type="server_vad", idle_timeout_ms=30_000),
+        heard(type="server_vad", idle_timeout_ms=None),
+        heard(type="vendor_vad", idle_timeout_ms=6000, eagerness="low"),
+        heard(threshold=0),
+    ],
+)
+def test_the_ends_of_a_range_are_inside_and_what_is_not_known_is_not_judged(session: m.RealtimeSession) -> None:
+    assert accepted(Talk(), m.SessionUpdate(session=session))
+
+
+@pytest.mark.parametrize(
+    ("detection", "key"),
+    [({"type": "semantic_vad", "idle_timeout_ms": 6000}, "idle_timeout_ms"), ({"eagerness": "low"}, "eagerness")],
+)
+def test_a_key_of_another_turn_detection_is_unknown(detection: Any, key: str) -> None:
+    talk = Talk(session={"audio": {"input": {"turn_detection": {"type": "server_vad"}}}})
+    expected = ("R-E5", "unknown_parameter", f"session.{DETECTION}.{key}")
+    assert refusal(talk, m.SessionUpdate(session=heard(**detection))) == expected
+
+
+def test_without_a_word_about_turn_detection_none_of_its_keys_is_judged() -> None:
+    assert accepted(Talk(), m.SessionUpdate(session=heard(eagerness="low")))
+
+
+def test_audio_and_text_together_are_no_modalities() -> None:
+    both = m.SessionUpdate(session=m.RealtimeSession(output_modalities=["audio", "text"]))
+    assert refusal(Talk(), both) == ("R-E5", "invalid_value", "session.output_modalities")
+    asked = m.ResponseCreate(response=m.ResponseCreateParams(output_modalities=["text", "audio"]))
+    assert refusal(Talk(), asked) == ("R-E5", "invalid_value", "response.output_modalities")
+
+
+@pytest.mark.parametrize("modalities", [["audio"], ["text"], None])
+def test_one_modality_is_enough(modalities: Any) -> None:
+    assert accepted(Talk(), m.SessionUpdate(session=m.RealtimeSession(output_modalities=modalities)))
+
+
+def test_the_model_does_not_change() -> None:
+    talk = Talk(session={"model": "gpt-realtime"})
+    other = m.SessionUpdate(session=m.RealtimeSession(model="gpt-4o-realtime"))
+    assert refusal(talk, other) == ("R-S10", "cannot_update_model", "session.model")
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime", "gpt-realtime-2025-08-28"])
+def test_the_same_model_may_be_named_in_full_and_in_short(model: str) -> None:
+    for known in ("gpt-realtime", "gpt-realtime-2025-08-28"):
+        talk = Talk(session={"model": known})
+        assert accepted(talk, m.SessionUpdate(session=m.RealtimeSession(model=model)))
+
+
+def test_tracing_does_not_change_once_it_is_set() -> None:
+    talk = Talk(session={"tracing": "auto"})
+    off = m.SessionUpdate(session=m.RealtimeSession(tracing=None))
+    assert refusal(talk, off) == ("R-S10", "cannot_update_tracing", "session.tracing")
+    assert accepted(talk, m.SessionUpdate(session=m.RealtimeSession(tracing="auto")))
+    assert accepted(Talk(session={"tracing": None}), m.SessionUpdate(session=m.RealtimeSession(tracing="auto")))
+
+
+@pytest.mark.parametrize("key", ["id", "object"])
+def test_what_a_session_shows_of_itself_is_not_updated(key: str) -> None:
+    session = m.RealtimeSession(**{key: "x"})
+    expected = ("R-E5", "unknown_parameter", f"session.{key}")
+    assert refusal(Talk(), m.SessionUpdate(session=session)) == expected
+
+
+def test_temperature_is_unknown_in_this_dialect() -> None:
+    update = m.SessionUpdate(session=m.RealtimeSession(temperature=0.8))
+    assert refusal(Talk(), update) == ("R-E5", "unknown_parameter", "session.temperature")
+    asked = m.ResponseCreate(response=m.ResponseCreateParams(temperature=0.8))
+    assert refusal(Talk(), asked) == ("R-E5", "unknown_parameter", "response.temperature")
+
+
+def test_temperature_has_its_range_where_it_is_known() -> None:
+    for temperature, code in ((0.5, "decimal_below_min_value"), (1.3, "decimal_above_max_value")):
+        talk = Talk(dialect="beta")
+        event = m.SessionUpdate(session=m.RealtimeSession(temperature=temperature))
+        assert refusal(talk, event) == ("R-E7", code, "session.temperature")
+        assert refusal(talk, ask(temperature=temperature)) == ("R-E7", code, "response.temperature")
+    assert accepted(Talk(dialect="beta"), m.SessionUpdate(session=m.RealtimeSession(temperature=0.6)))
+
+
+def test_where_one_rule_is_overridden_the_others_still_hold() -> None:
+    session = m.RealtimeSession(output_modalities=["audio", "text"], max_output_tokens=0)
+    assert Talk().refused(m.SessionUpdate(session=session), override={"R-E5"}).rule == "R-E7"
+
+
+# -- response.create ---------------------------------------------------------------------------------------------------
+
+
+def ask(**params: Any) -> m.ResponseCreate:
+    return m.ResponseCreate(response=m.ResponseCreateParams(**params))
+
+
+def test_a_transcription_session_has_no_responses() -> None:
+    talk = Talk(session={"type": "transcription"})
+    assert refusal(talk, m.ResponseCreate()) == ("R-S9", None, None)
+
+
+def test_a_response_speaks_in_the_voice_that_was_heard() -> None:
+    talk = Talk(session=voiced("marin"))
+    talk.speaks("r1", "i1", 100)
+    talk.done("r1")
+    other, same = (m.AudioConfig(output=m.AudioOutput(voice=voice)) for voice in ("cedar", "marin"))
+    expected = ("R-S5", "cannot_update_voice", "response.audio.output.voice")
+    assert refusal(talk, ask(audio=other)) == expected
+    assert accepted(talk, ask(audio=other, conversation="none"))
+    assert accepted(talk, ask(audio=same))
+
+
+def test_a_response_does_not_say_how_to_listen() -> None:
+    event = ask(audio=m.AudioConfig(input=m.AudioInput()))
+    assert refusal(Talk(), event) == ("R-E5", "unknown_parameter", "response.audio.input")
+
+
+def test_a_response_belongs_to_the_conversation_or_to_none() -> None:
+    assert refusal(Talk(), ask(conversation="other")) == ("R-E5", "invalid_value", "response.conversation")
+    assert accepted(Talk(), ask(conversation="auto"))
+
+
+@pytest.mark.parametrize("tokens", [0, 4097])
+def test_a_number_of_a_response_lies_in_its_range(tokens: int) -> None:
+    rule, _, param = refusal(Talk(), ask(max_output_tokens=tokens))
+    assert (rule, param) == ("R-E7", "response.max_output_tokens")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code", "param"),
+    [
+        ({f"k{number}": "v" for number in range(17)}, "object_above_max_properties", "response.metadata"),
+        ({"k" * 65: "v"}, "string_above_max_length", "response.metadata"),
+        ({"k": "v" * 513}, "string_above_max_length", "response.metadata.k"),
+    ],
+)
+def test_metadata_is_bounded(metadata: dict[str, str], code: str, param: str) -> None:
+    assert refusal(Talk(), ask(metadata=metadata)) == ("R-E7", code, param)
+
+
+def test_metadata_may_be_as_large_as_its_bounds() -> None:
+    assert accepted(Talk(), ask(metadata={"k" * 63 + str(number): "v" * 512 for number in range(10)}))
+
+
+def test_the_input_of_a_response_refers_to_items_of_the_conversation() -> None:
+    talk = Talk()
+    talk.adds(said("m1", role="system"))
+    assert accepted(talk, ask(conversation="none", input=[m.ItemReference(id="m1")]))
+    unknown = ask(conversation="none", input=[m.ItemReference(id="m1"), m.ItemReference(id="m2")])
+    assert refusal(talk, unknown) == ("R-C10", "invalid_value", "response.input[1].id")
+    nameless = ask(conversation="none", input=[m.ItemReference()])
+    assert refusal(talk, nameless) == ("R-E5", "missing_required_parameter", "response.input[0].id")
+
+
+def test_the_input_of_a_response_is_held_to_the_rules_of_items() -> None:
+    items = [m.MessageItem(role="assistant", content=[m.OutputAudio(audio="AAAA")])]
+    expected = ("R-C13", "invalid_value", "response.input[0].content[0].type")
+    assert refusal(Talk(), ask(conversation="none", input=items)) == expected
+    output = m.FunctionCallOutputItem(call_id="c1", output="12")
+    expected = ("R-C12", "invalid_tool_call_id", "response.input[0].call_id")
+    assert refusal(Talk(), ask(conversation="none", input=[output])) == expected
+    called = m.FunctionCallItem(name="f", call_id="c1", arguments="{}")
+    assert accepted(Talk(), ask(conversation="none", input=[called, output]))
+
+
 # -- input_audio_buffer ------------------------------------------------------------------------------------------------
 
 
 def test_one_append_is_bounded() -> None:
     talk = Talk(limits=Limits(append_audio_bytes=6))
     assert accepted(talk, m.InputAudioBufferAppend(audio="AAAAAAAA"))
-    assert refusal(talk, m.InputAudioBufferAppend(audio="AAAAAAAAAAAA")) == ("R-I6", "invalid_value", "audio")
+    too_long = m.InputAudioBufferAppend(audio="AAAAAAAAAAAAAAAA")
+    assert refusal(talk, too_long) == ("R-I6", "string_above_max_length", "audio")
+
+
+@pytest.mark.parametrize("audio", ["AAA", "no base64", "AAAA\n", "é", "AAAA"])
+def test_appended_audio_is_base64_of_whole_samples(audio: str) -> None:
+    assert refusal(Talk(), m.InputAudioBufferAppend(audio=audio)) == ("R-I6", "invalid_value", "audio")
+
+
+def test_while_an_update_is_on_its_way_the_width_of_a_sample_is_not_known() -> None:
+    talk = Talk()
+    format = m.AudioInput(format=m.AudioFormat(type="audio/pcmu"))
+    talk.say(m.SessionUpdate(session=m.RealtimeSession(audio=m.AudioConfig(input=format))))
+    assert accepted(talk, m.InputAudioBufferAppend(audio="AAAA"))
+
+
+def test_a_commit_under_voice_detection_is_the_application_s_own_affair() -> None:
+    talk = Talk(session={"audio": {"input": {"turn_detection": {"type": "server_vad"}}}})
+    talk.client.append_audio(bytes(4800), 0)
+    talk.hear("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+    assert accepted(talk, m.InputAudioBufferCommit())
 
 
 def test_a_commit_needs_100_ms() -> None:
@@ -189,7 +411,7 @@ def test_a_call_id_is_held_to_the_same() -> None:
 
 def test_a_predecessor_is_an_item_of_the_conversation() -> None:
     event = m.ConversationItemCreate(item=message("m2").item, previous_item_id="m1")
-    assert refusal(Talk(), event) == ("R-C4", "invalid_value", "previous_item_id")
+    assert refusal(Talk(), event) == ("R-C4", "item_create_invalid_previous_item_id", "previous_item_id")
 
 
 @pytest.mark.parametrize("previous", ["root", "", None])
@@ -267,6 +489,17 @@ def test_who_wants_to_seed_spoken_words_is_told_how() -> None:
 )
 def test_what_fits_or_is_not_known_goes_out(role: str, content: Any) -> None:
     assert accepted(Talk(), m.ConversationItemCreate(item=m.MessageItem(role=role, content=[content])))
+
+
+def test_a_reference_is_no_item_of_a_conversation() -> None:
+    event = m.ConversationItemCreate(item=m.ItemReference(id="m1"))
+    assert refusal(Talk(), event) == ("R-C13", "invalid_value", "item.type")
+
+
+def test_audio_of_an_item_is_base64() -> None:
+    item = m.MessageItem(role="user", content=[m.InputAudio(audio="no base64")])
+    expected = ("R-I6", "invalid_value", "item.content[0].audio")
+    assert refusal(Talk(), m.ConversationItemCreate(item=item)) == expected
 
 
 def test_an_item_of_a_type_that_is_not_known_is_not_judged() -> None:
@@ -354,6 +587,12 @@ def test_a_truncation_is_not_negative() -> None:
     assert refusal(talk, truncate(ms=-1)) == ("R-C5", "integer_below_min_value", "audio_end_ms")
 
 
+def test_the_index_of_a_part_is_not_negative() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert refusal(talk, truncate(content_index=-1)) == ("R-C5", "integer_below_min_value", "content_index")
+
+
 def test_a_truncation_is_not_beyond_what_was_received() -> None:
     talk = Talk()
     talk.speaks("r1", "i1", 100)
@@ -425,6 +664,39 @@ def test_a_response_out_of_band_is_cancelled_by_its_id_only() -> None:
     talk.created("r1", conversation_id=None)
     assert refusal(talk, m.ResponseCancel())[0] == "R-Q7"
     assert accepted(talk, m.ResponseCancel(response_id="r1"))
+
+
+def test_a_response_that_the_server_spoke_of_can_be_cancelled_before_it_is_announced() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.error("conversation_already_has_active_response", "a")
+    assert accepted(talk, m.ResponseCancel())
+
+
+def test_a_request_out_of_band_that_has_no_id_yet_cannot_be_cancelled() -> None:
+    talk = Talk()
+    talk.ask("a", conversation="none")
+    assert refusal(talk, m.ResponseCancel())[0] == "R-Q7"
+
+
+# -- a client that was not there from the beginning --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        m.ConversationItemDelete(item_id="m1"),
+        m.ConversationItemRetrieve(item_id="m1"),
+        m.ConversationItemTruncate(item_id="m1", content_index=0, audio_end_ms=10),
+        m.ConversationItemCreate(item=message("m2").item, previous_item_id="m1"),
+        m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id="c1", output="12")),
+        m.ResponseCancel(),
+        m.ResponseCancel(response_id="r1"),
+        ask(conversation="none", input=[m.ItemReference(id="m1")]),
+    ],
+)
+def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.ClientEvent) -> None:
+    assert accepted(Talk(transport="sideband"), event)
 
 
 # -- the error itself --------------------------------------------------------------------------------------------------

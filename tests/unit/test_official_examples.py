@@ -10,6 +10,7 @@ import pytest
 
 from antiphon import messages as m
 from antiphon.engine import codec
+from antiphon.engine.dialects import session_to_ga
 
 PATH = Path(__file__).resolve().parents[2] / "../shared/vectors/official.jsonl"
 DEPTH = 64
@@ -35,7 +36,7 @@ def test_every_example_is_of_a_known_class_and_loses_nothing(dialect: str) -> No
         event = read(row)
         if row["schema_type"].startswith("transcription_session."):
             continue  # an event of the beta, wherever it stands
-        assert type(event) is {**m.CLIENT_EVENTS, **m.SERVER_EVENTS}[row["schema_type"]]
+        assert isinstance(event, {**m.CLIENT_EVENTS, **m.SERVER_EVENTS}[row["schema_type"]])
         written = json.loads(codec.encode(event))
         if dialect == "translation" and event.type == "session.update":
             del written["session"]["type"]  # the one session that says nothing of its kind
@@ -62,5 +63,7 @@ def test_every_session_object_is_read_as_its_kind_and_loses_nothing() -> None:
             session = codec.session_from_builtins(shown)
             seen.add(type(session))
             assert type(session) is kinds[shown.get("object") or shown["type"]]
-            assert set(shown) - set(codec.to_builtins(session)) == set()
+            # Some examples are older than GA: what they have flat is under `audio` now; who transcribes says nothing.
+            lost = set(session_to_ga(shown)) - set(codec.to_builtins(session))
+            assert lost <= ({"output_modalities"} if isinstance(session, m.TranscriptionSession) else set())
     assert seen == set(kinds.values())

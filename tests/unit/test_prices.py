@@ -67,6 +67,7 @@ def test_tokens_of_an_untold_modality_have_the_price_that_all_modalities_share()
 
 @pytest.mark.parametrize("model", [None, "somebody"])
 def test_a_model_that_is_not_in_the_table_is_not_free(model: str | None) -> None:
+    """R-U4"""
     told = cost(Usage(responses=1, input=TokenCounts(text=3), output=TokenCounts(audio=2)), model)
     assert (told.amount, told.unpriced) == (Decimal(0), {"text_input": 3, "audio_output": 2})
 

@@ -34,6 +34,7 @@ def test_a_limit_without_a_reset_stays_as_it_was() -> None:
 
 
 def test_an_event_about_one_limit_leaves_the_others() -> None:
+    """R-U3"""
     known = kept(m.RateLimit(name="requests", limit=9), m.RateLimit(name="tokens", limit=8))
     known.update([m.RateLimit(name="tokens", limit=7)], 0)
     assert known.view() == (KnownRateLimit("requests", 9), KnownRateLimit("tokens", 7))

@@ -44,6 +44,7 @@ def _answers(host: Host, generated: bytes, **params: Any) -> str:
 
 
 def test_what_the_user_said_is_given_back() -> None:
+    """R-C14"""
     host = Host(retain_input_audio=True)
     item_id = _commits(host, MS * 100)
     assert _retrieved(host, item_id) == [
@@ -81,6 +82,7 @@ def test_audio_that_a_client_put_into_an_item_is_given_back() -> None:
 
 
 def test_what_was_generated_is_given_back_in_the_format_of_its_response() -> None:
+    """R-C14"""
     host = Host(retain_output_audio=True)
     item_id = _answers(host, b"\xff" * 800, audio={"output": {"format": {"type": "audio/pcmu"}}})
     (part,) = _retrieved(host, item_id)
@@ -89,7 +91,18 @@ def test_what_was_generated_is_given_back_in_the_format_of_its_response() -> Non
     assert part["transcript"] == "one two"
 
 
+def test_a_client_of_the_beta_is_told_the_format_by_its_name_there() -> None:
+    host = Host(dialect="beta", retain_output_audio=True)
+    response_id = host.asks()
+    item_id = sent(host.begins(response_id, "audio"))[0]["item"]["id"]
+    host.sounds(response_id, 1)
+    host.finishes(response_id)
+    (part,) = _retrieved(host, item_id)
+    assert (part["type"], part["format"]) == ("audio", "pcm16")
+
+
 def test_a_cut_item_has_less_audio_and_no_transcript() -> None:
+    """R-C14"""
     host = Host(retain_output_audio=True)
     item_id = _answers(host, MS * 100)
     for ms in (60, 20):

@@ -116,7 +116,14 @@ def test_a_command_is_its_event(
 
 
 def test_a_session_without_a_type_is_a_realtime_session() -> None:
-    assert COMMANDS.session.update(session={"voice": "alloy"})["session"] == {"type": "realtime", "voice": "alloy"}
+    update = COMMANDS.session.update(session={"instructions": "be brief"})
+    assert update["session"] == {"type": "realtime", "instructions": "be brief"}
+
+
+def test_a_session_in_the_beta_s_notation_is_put_into_ga_s() -> None:
+    update = COMMANDS.session.update(session={"voice": "alloy", "modalities": ["text", "audio"]})
+    audio = {"output": {"voice": "alloy"}}
+    assert update["session"] == {"type": "realtime", "output_modalities": ["audio"], "audio": audio}
 
 
 def test_the_dict_of_the_caller_is_left_alone() -> None:

@@ -34,6 +34,7 @@ def _timed(now: int = 0, unix_ns: int = 1_700_000_000 * SECOND, **config: object
 
 
 def test_a_session_ends_at_the_instant_that_it_announced() -> None:
+    """R-S7"""
     host = _timed(now=5 * SECOND, unix_ns=1_700_000_000 * SECOND + 250 * MS)
     assert host.server.configuration.expires_at == 1_700_003_600
     assert host.server.next_timer == (Timer.EXPIRY, 5 * SECOND + 3600 * SECOND - 250 * MS)
@@ -113,6 +114,7 @@ def test_over_bytes_the_error_and_the_close_are_two_frames() -> None:
 
 @pytest.mark.parametrize("name", [name for name, spec in ERRORS.items() if spec.fatal and spec.by == "application"])
 def test_a_fatal_error_closes_the_socket(name: str) -> None:
+    """R-S4"""
     host = Host()
     error = error_event(name, model="m1")
     actions = host.server.send(error, host.now)
@@ -143,6 +145,8 @@ TOKENS = m.RateLimit(name="tokens", limit=100, remaining=90, reset_seconds=6.0)
 
 
 def test_rate_limits_are_told_after_each_response() -> None:
+    """R-S8"""
+    """R-S8"""
     host = Host(rate_limits=(TOKENS,))
     assert host.server.rate_limits == (TOKENS,)
     response_id = host.asks()

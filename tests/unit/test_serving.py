@@ -380,6 +380,7 @@ def test_a_request_begins_a_response_and_asks_the_brain() -> None:
 
 @pytest.mark.parametrize("response", [{}, {"response": None}, {"response": {}}])
 def test_a_plain_request_has_the_sessions_values(response: Any) -> None:
+    """R-R7"""
     host = Host()
     host.update(instructions="be brief", output_modalities=["text"], max_output_tokens=77, tool_choice="none")
     params = requested(host.hear("response.create", **response)).params

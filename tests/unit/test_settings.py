@@ -243,6 +243,7 @@ def test_without_an_object_there_is_no_key() -> None:
     ],
 )
 def test_a_value_outside_of_its_range_is_refused(update: Json, name: str, fields: Json) -> None:
+    """R-E7"""
     refused = _problem(**update)
     assert refused is not None
     assert refused.name == name
@@ -313,6 +314,7 @@ def test_what_was_off_begins_with_the_values_of_its_type() -> None:
 
 
 def test_a_session_keeps_its_model() -> None:
+    """R-S10"""
     settings = merged(DEFAULTS, {"model": "m1"})
     assert _problem(settings=settings, model="m2") == Refusal("cannot_update_model")
     assert _problem(settings=settings, model="m1") is None
@@ -321,6 +323,7 @@ def test_a_session_keeps_its_model() -> None:
 
 @pytest.mark.parametrize("wanted", [None, {"workflow_name": "w"}])
 def test_tracing_stays_as_it_was_set(wanted: object) -> None:
+    """R-S10"""
     settings = merged(DEFAULTS, {"tracing": "auto"})
     assert _problem(settings=settings, tracing=wanted) == Refusal("cannot_update_tracing")
     assert _problem(settings=settings, tracing="auto") is None
@@ -393,6 +396,8 @@ def test_parameters_outside_of_the_rules_are_refused(params: m.ResponseCreatePar
 def test_a_parameter_that_no_response_has_is_named(response: Json, param: str) -> None:
     text = json.dumps({"type": "response.create", "response": response})
     event = client_decoder(64)(text)
+    if isinstance(event, Repaired):
+        event = event.event  # the other dialect's keys do not pass the typed decoder
     assert isinstance(event, m.ResponseCreate)
     assert unknown_parameter(text, event) == Refusal("unknown_parameter", {"param": f"response.{param}"})
 

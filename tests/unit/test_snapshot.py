@@ -98,6 +98,17 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
         Snapshot.decode(data)
 
 
+def test_a_snapshot_that_contradicts_itself_is_refused() -> None:
+    host = Host()
+    host.hear("conversation.item.create", item={"type": "message", "role": "user", "content": []})
+    data = json.loads(host.snapshot().encode())
+    for node in data["server"]["conversation"]["nodes"]:
+        node["item"] = None
+    stored = Snapshot.decode(json.dumps(data).encode())
+    with pytest.raises(SnapshotError, match="contradicts itself"):
+        Session.restore(stored, host.config, now=0)
+
+
 def test_a_snapshot_with_more_keys_is_of_another_build() -> None:
     data = json.loads(Host().snapshot().encode())
     with pytest.raises(SnapshotError, match="unknown field"):
@@ -251,6 +262,15 @@ def _expired() -> Talk:
     return talk
 
 
+def _translating() -> Talk:
+    """A client of a translation whose audio has changed its rate."""
+    talk = Talk(session={"type": "translation"})
+    talk.hear("session.output_audio.delta", delta="AAAA")
+    talk.hear("session.output_audio.delta", delta="AAAA", sample_rate=16000)
+    talk.lose_socket()
+    return talk
+
+
 def _host() -> Host:
     """A server with a bit of everything, in the middle of speech."""
     host = Host(retain_input_audio=True, retain_output_audio=True)
@@ -270,6 +290,23 @@ def _cleared() -> Host:
     host = Host()
     host.speech_started(0)
     host.hear("input_audio_buffer.clear")
+    return host
+
+
+def _beta() -> Talk:
+    """A client of a server that speaks the beta dialect."""
+    return Talk(dialect="beta")
+
+
+def _beta_host() -> Host:
+    """A server that speaks it."""
+    return Host(dialect="beta")
+
+
+def _delivering() -> Host:
+    """A server that delivers its audio itself."""
+    host = Host(transport="webrtc")
+    host.server.audio_played(host.speaks(100), 0, 24, 0)
     return host
 
 
@@ -303,9 +340,10 @@ def _closing() -> Talk:
 
 
 CLIENTS = [
-    _renewing, _replaying, _closing, _turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired,
+    _renewing, _replaying, _closing, _turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta,
+    _translating,
 ]  # fmt: skip
-HOSTS = [_host, _cleared]
+HOSTS = [_host, _cleared, _beta_host, _delivering]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

@@ -169,6 +169,7 @@ def test_a_response_in_progress_has_no_usage() -> None:
 
 
 def test_a_response_that_is_told_done_twice_is_counted_once() -> None:
+    """R-U1"""
     talk = Talk()
     talk.created("r1")
     talk.done("r1", usage={"total_tokens": 12})
@@ -209,6 +210,7 @@ def test_a_response_out_of_band_is_counted() -> None:
 
 
 def test_a_session_counts_each_transcription_once() -> None:
+    """R-U2"""
     talk = Talk()
     completed(talk, "i1", usage={"type": "duration", "seconds": 4})
     completed(talk, "i1", usage={"type": "duration", "seconds": 4})

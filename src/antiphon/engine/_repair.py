@@ -18,11 +18,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec import inspect as introspection
 
 from antiphon.messages import (
-    AudioFormat,
     DurationUsage,
     Error,
     FunctionCallItem,
@@ -34,8 +33,6 @@ from antiphon.messages import (
     MessageItem,
     Problem,
     RealtimeSession,
-    ResponseCreated,
-    ResponseDone,
     SessionBase,
     TokensUsage,
     TranscriptionSession,
@@ -55,12 +52,6 @@ _INDEXES: Final = frozenset({"output_index", "content_index"})
 # Some vendors write numbers as strings. The length is bounded because parsing a number is not linear in its digits.
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
-
-_BETA_FORMATS: Final[Mapping[str, AudioFormat]] = {
-    "pcm16": AudioFormat(type="audio/pcm", rate=24000),
-    "g711_ulaw": AudioFormat(type="audio/pcmu"),
-    "g711_alaw": AudioFormat(type="audio/pcma"),
-}
 
 StructT = TypeVar("StructT", bound=Struct)
 UnknownAny: TypeAlias = UnknownItem | UnknownContent | UnknownTool
@@ -163,6 +154,11 @@ def json_kind(value: object) -> str:
 _compiled: dict[type[Struct], tuple[_FieldRule, ...]] = {}
 
 
+def _is_mark(annotation: introspection.Type) -> bool:
+    """Whether a field only keeps the beta's notation from the typed decoder: nothing is ever in it."""
+    return isinstance(annotation, introspection.CustomType) and annotation.cls is UnsetType
+
+
 def _rules(cls: type[Struct]) -> tuple[_FieldRule, ...]:
     rules = _compiled.get(cls)
     if rules is None:
@@ -170,6 +166,7 @@ def _rules(cls: type[Struct]) -> tuple[_FieldRule, ...]:
         rules = tuple(
             _FieldRule(field.name, field.required, _converter(field.type), _stand_in(field.name, field.type))
             for field in description.fields
+            if not _is_mark(field.type)
         )
         _compiled[cls] = rules
     return rules
@@ -237,8 +234,6 @@ def _converter(annotation: introspection.Type) -> Converter:
     if structs:
         names.append("an object")
         accepts[dict] = _object_of(structs)
-        if structs[0].cls is AudioFormat:
-            accepts.setdefault(str, _beta_format)
     # Applications may put finished objects into the dicts that they hand over.
     ready: tuple[type, ...] = tuple(struct.cls for struct in structs)
     unknown = _unknown_class(structs)
@@ -342,14 +337,6 @@ def _map_of(element: Converter) -> Converter:
         return kept
 
     return convert
-
-
-def _beta_format(value: object, path: str, log: ProblemLog) -> object:
-    known = _BETA_FORMATS.get(cast(str, value))
-    if known is None:
-        raise Unusable("")
-    log.add(path, "expected an object, found the beta name of a format")
-    return known
 
 
 # --- objects: which class, and what if there is none ------------------------------------------------------------------
@@ -488,17 +475,6 @@ def _prepare_error(data: Mapping[str, object], path: str, log: ProblemLog) -> Ma
     return {**data, "error": spread}
 
 
-def _prepare_response(data: Mapping[str, object], path: str, log: ProblemLog) -> Mapping[str, object]:
-    """A response without an id is still known by the `response_id` that xAI puts beside it."""
-    response, beside = data.get("response"), data.get("response_id")
-    if isinstance(beside, str) and isinstance(response, dict) and not isinstance(response.get("id"), str):
-        log.add(f"{path}.response.id", "required, but only `response_id` has it", "missing")
-        return {**data, "response": {**response, "id": beside}}
-    return data
-
-
 _PREPARATIONS: Final[Mapping[type[Struct], Callable[[Mapping[str, object], str, ProblemLog], Mapping[str, object]]]] = {
     Error: _prepare_error,
-    ResponseCreated: _prepare_response,
-    ResponseDone: _prepare_response,
 }

@@ -24,7 +24,6 @@ from antiphon.engine.actions import (
     TimedOut,
 )
 from antiphon.engine.blame import Blame, blame
-from antiphon.engine.codec import encode
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.request import Request, RequestState, is_tagged
 from antiphon.engine.timers import Instant, Timer
@@ -255,7 +254,7 @@ class Arbiter:
         self.sent.append(request)
         request.deadline = session.now + policy.request_timeout_ns
         request.sequence = session.acknowledgements.next_sequence()
-        session.transmit(encode(request.event))
+        session.transmit(session.written(request.event))
 
     def release(self) -> None:
         """The place may be free: send what was held back, in order."""

@@ -127,16 +127,18 @@ def encode_base64(audio: AudioBytes) -> str:
     return b64encode_as_string(audio)
 
 
-def append_message(audio: AudioBytes) -> bytes:
-    """The JSON text of an ``input_audio_buffer.append`` with ``audio``, without an event id.
+def append_message(audio: AudioBytes, *, translates: bool = False) -> bytes:
+    """The JSON text of an ``input_audio_buffer.append`` with ``audio``, without an event id; of a translation session's
+    if it ``translates``.
 
     Base64 needs no escaping in JSON, so a template is exact, and a fraction of the price of an encoder. Raises
     BufferError for a memoryview that is not C-contiguous.
     """
-    return b"".join((_APPEND_HEAD, b64encode(audio), _APPEND_TAIL))
+    return b"".join((_TRANSLATE_HEAD if translates else _APPEND_HEAD, b64encode(audio), _APPEND_TAIL))
 
 
 _APPEND_HEAD: Final = b'{"type":"input_audio_buffer.append","audio":"'
+_TRANSLATE_HEAD: Final = b'{"type":"session.input_audio_buffer.append","audio":"'
 _APPEND_TAIL: Final = b'"}'
 
 

@@ -5,7 +5,8 @@ Keys are those of the message classes. Values are data, one line a key, as the d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,8 @@ from antiphon.messages.values import (
     TURN_DETECTION_TYPES,
 )
 
+_ID: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
+_MOST_ID: Final = 32
 _MOST_KEY = 64
 """Characters of a client's own key that are echoed."""
 
@@ -93,7 +96,8 @@ def _members(type_: introspection.Type) -> tuple[introspection.Type, ...]:
 def _fields(cls: type[Struct]) -> tuple[dict[str, introspection.Type], str | None]:
     info = introspection.type_info(cls)
     assert isinstance(info, introspection.StructType)  # it is a Struct
-    return {field.encode_name: field.type for field in info.fields}, info.tag_field
+    marks = [field for field in info.fields if isinstance(field.type, introspection.CustomType)]  # of another dialect
+    return {field.encode_name: field.type for field in info.fields if field not in marks}, info.tag_field
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -137,6 +141,7 @@ _RANGES: Final = (
     _Range("audio.input.turn_detection.silence_duration_ms", 0, None),
     _Range("audio.input.turn_detection.idle_timeout_ms", 5000, 30_000),
     _Range("audio.output.speed", 0.25, 1.5, "decimal"),
+    _Range("temperature", 0.6, 1.2, "decimal"),
     _Range("truncation.retention_ratio", 0, 1, "decimal"),
     _Range("truncation.token_limits.post_instructions", 0, None),
 )
@@ -162,20 +167,41 @@ def problem_with_values(data: Mapping[str, Any], root: str) -> Refusal | None:
         if value is _ABSENT or isinstance(value, dict) or value in values or (value is None and path not in _NAMELESS):
             continue
         return _invalid(value, listed(values), f"{root}.{path}")
+    refused = next(problems_with_numbers(data, root), None)
+    if refused is not None:
+        return refused
+    for index, value in enumerate(data.get("include") or ()):
+        if value not in INCLUDES:
+            return _invalid(value, listed(INCLUDES), f"{root}.include[{index}]")
+    return _problem_with_tools(data.get("tools"), f"{root}.tools")
+
+
+def problems_with_numbers(data: Mapping[str, Any], root: str) -> Iterator[Refusal]:
+    """Each reason for which a number in ``data`` is refused."""
     for path in _RATES:
         rate = _at(data, path)
         if isinstance(rate, int) and rate < 1:
-            return _invalid(rate, "integers of 1 and more", f"{root}.{path}")
+            yield _invalid(rate, "integers of 1 and more", f"{root}.{path}")
     for path, least, most, kind in _RANGES:
         number = _at(data, path)
         if isinstance(number, int | float):
             refused = out_of_range(number, f"{root}.{path}", least, most, kind)
             if refused is not None:
-                return refused
-    for index, value in enumerate(data.get("include") or ()):
-        if value not in INCLUDES:
-            return _invalid(value, listed(INCLUDES), f"{root}.include[{index}]")
-    return _problem_with_tools(data.get("tools"), f"{root}.tools")
+                yield refused
+
+
+def is_portable(name: str) -> bool:
+    """Whether a client may choose this id for an item or a call (R-C11)."""
+    return len(name) <= _MOST_ID and _ID.match(name) is not None
+
+
+def problem_with_id(value: str, param: str) -> Refusal | None:
+    """Why ``value`` is no id for an item or a call (R-C11), None when it is one."""
+    if len(value) > _MOST_ID:
+        return Refusal("string_above_max_length", {"param": param, "maximum": _MOST_ID, "length": len(value)})
+    if not _ID.match(value):
+        return Refusal("invalid_id_characters", {"param": param})
+    return None
 
 
 def out_of_range(number: float, param: str, least: float, most: float | None, kind: str = "integer") -> Refusal | None:

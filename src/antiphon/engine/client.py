@@ -22,12 +22,18 @@ from antiphon.engine.codec import (
     Rejected,
     Repaired,
     as_unknown,
+    convert_server_event,
     encode,
+    encode_json,
     encode_text,
     server_decoder,
+    to_builtins,
 )
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.conversation import Conversation, Misplaced
+from antiphon.engine.dialects import Dialect, is_flat, write_client
+from antiphon.engine.dialects.context import filled, is_habit
+from antiphon.engine.dialects.vendors import NO_PREDECESSOR
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.incoming import (
     CONVERSATION_ITEM,
@@ -36,6 +42,7 @@ from antiphon.engine.incoming import (
     NEVER_OVERDUE,
     RESPONSE,
     SESSION,
+    TRANSLATION_HANDLERS,
     find_item,
 )
 from antiphon.engine.legality import check
@@ -48,7 +55,9 @@ from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamR
 from antiphon.engine.renewal import Renewal
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
+from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
+from antiphon.machines import Row
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -75,6 +84,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "deliveries",
         "detection",
         "detector",
+        "dialect",
         "fatal_code",
         "finished_responses",
         "gap",
@@ -94,6 +104,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "stream_keys",
         "streams",
         "timeout_item_id",
+        "translated_parts",
         "usage",
     )
 
@@ -108,7 +119,9 @@ class ClientSession(Session, role=Role.CLIENT):
     ) -> None:
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth)  # for the classes of HANDLERS
+        # What this answers is of the classes of HANDLERS, or odd.
+        self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth, config.view)
+        self.dialect: Dialect = "beta" if config.dialect == "beta" else "ga"
         self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
         self.gap_audio = 0
         self.place = Place(SESSION.initial)
@@ -145,6 +158,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.speech_end_ms: int | None = None
         self.fatal_code: str | None = None
         self.has_spoken = False
+        self.translated_parts = 0
         self.usage = Usage()
         self.account = RateLimits(limits.rate_limit_names)
 
@@ -250,15 +264,17 @@ class ClientSession(Session, role=Role.CLIENT):
 
     @property
     def translates(self) -> bool:
-        """Whether this is a translation session, as far as the server has told."""
-        return isinstance(self.configuration, m.TranslationSession)
+        """Whether this is a translation session: as the server told, before that as the configuration says."""
+        if self.configuration is None:
+            return self.config.session_type == "translation"
+        return type(self.configuration) is m.TranslationSession
 
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
             event = as_unknown(event, raw)
         self.act(Deliver(event, raw))
-        handler = HANDLERS.get(type(event))
+        handler = HANDLERS.get(type(event)) or TRANSLATION_HANDLERS.get(type(event))
         if handler is not None:
             self._check_order(event)
             handler(self, event)
@@ -280,13 +296,20 @@ class ClientSession(Session, role=Role.CLIENT):
         elif decoded.event.type in m.TRANSLATION_EVENTS and not self.translates:
             self._take(m.UnknownEvent.of(decoded.data), raw)
         else:
-            self._take(decoded.event, raw)
+            if decoded.problems and (whole := filled(decoded.data, self)) is not None:
+                again = convert_server_event(whole, self.config.view)
+                if not isinstance(again, Rejected):
+                    decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
+            event = decoded.event
+            if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":
+                self.dialect = "beta" if is_flat(decoded.data.get("session")) else "ga"
+            self._take(event, raw)
             for problem in decoded.problems:
-                self.report("R-E5", decoded.event, problem.message, problem.path)
+                self.report("R-E5", event, problem.message, problem.path)
 
     def _malformed(self, event: m.Malformed) -> None:
         """The body is lost, the envelope may still end a response (R-R4)."""
-        if event.type != "response.done":
+        if event.type not in ("response.done", "response.cancelled"):
             return
         body = event.data.get("response")
         response_id = body.get("id") if isinstance(body, dict) else None
@@ -303,6 +326,8 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         if isinstance(event, m.ConversationItemDone) and event.item.id == overdue:
             return
+        if isinstance(event, m.ConversationItemAdded) and event.item.id == overdue and event.step_type == _CREATED:
+            return  # the same by its beta name (R-C9)
         self.overdue_item_id = None
         self.step(CONVERSATION_ITEM, find_item(self, overdue), "internal.other_event", event)
 
@@ -314,10 +339,28 @@ class ClientSession(Session, role=Role.CLIENT):
             return event
         return structs.replace(event, event_id=self.next_id("event"))
 
-    def send(self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(
+        self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        if isinstance(event, m.UnknownEvent):
+            return self._send_unknown(event, now)
         command = self._checked(event, now, override)
         self.enter(now)
         self._submit(self.identify(command), forced="R-Q1" in override)
+        return self.leave()
+
+    def _send_unknown(self, event: m.UnknownEvent, now: Instant) -> Actions:
+        """What no class describes goes out as it is: the engine judges nothing in it, and keeps it for no socket."""
+        self.command_at(now)
+        if self.link.state != "open":
+            raise LocalProtocolError("an event that no class describes cannot wait for a socket", rule="R-E4")
+        try:
+            text = encode(event)
+        except ValueError as error:
+            raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
+        self.enter(now)
+        self.acknowledgements.sent(event, event.event_id if isinstance(event.event_id, str) else "")
+        self.transmit(text)
         return self.leave()
 
     def _checked(self, event: m.ClientEvent | m.ServerEvent, now: Instant, override: Collection[str]) -> m.ClientEvent:
@@ -355,8 +398,8 @@ class ClientSession(Session, role=Role.CLIENT):
         """Transmit a command that is no request, and expect its answer."""
         event = self.identify(event)
         self.acknowledgements.sent(event, cast(str, event.event_id))
-        self.transmit(encode(event))
-        if isinstance(event, m.InputAudioBufferAppend):
+        self.transmit(self.written(event))
+        if isinstance(event, m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend):
             padding = event.audio[-2:].count("=")
             self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
             return
@@ -367,6 +410,8 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):
             self._cancelling(event)
+        elif isinstance(event, m.SessionClose):
+            self.step(SESSION, self.place, event.type, event)
         if isinstance(event, m.ConversationItemCreate):
             item = event.item
             if isinstance(item, m.FunctionCallItem):
@@ -390,6 +435,23 @@ class ClientSession(Session, role=Role.CLIENT):
         elif not named:
             self.arbiter.cancelled(event)
 
+    def written(self, event: m.ClientEvent) -> bytes:
+        """A command as it goes out, in the dialect of the server."""
+        if isinstance(event, m.SessionUpdate) and self.translates:
+            return update_message(event)
+        if self.dialect == "beta":
+            return encode_json(write_client(to_builtins(event)))
+        return encode(event)
+
+    def meant(self, dialect: Dialect) -> None:
+        if self.config.dialect == "auto":
+            self.dialect = dialect
+
+    def deviated(self, row: Row, event: object) -> None:
+        delivered = next((action for action in reversed(self.out) if type(action) is Deliver), None)
+        if delivered is None or not is_habit(row.rule, delivered.event, delivered.raw):
+            super().deviated(row, event)
+
     def transmit(self, text: bytes) -> None:
         """Put one message on the wire."""
         self.act(TransmitMessage(text))
@@ -406,12 +468,15 @@ class ClientSession(Session, role=Role.CLIENT):
             raise LocalProtocolError(f"{size} bytes of audio in one event, at most 15 MiB", rule="R-I6")
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
+        translates = self.translates
+        if translates and self.place.state in ("closing", "ended"):
+            raise LocalProtocolError("the translation is closing and takes no more audio", rule="R-X3")
         self.now = now
         if self.link.state != "open":
             self._keep_audio(bytes(pcm))
             return ()
         self.input_audio.append(size)
-        return (TransmitMessage(append_message(pcm)),)
+        return (TransmitMessage(append_message(pcm, translates=translates)),)
 
     def _keep_audio(self, pcm: bytes) -> None:
         """Between sockets the newest `limits.gap_audio_ms` stay."""
@@ -445,6 +510,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def interrupt(self, now: Instant) -> Actions:
         self.command_at(now)
+        if self.translates:
+            raise LocalProtocolError("a translation has no turn to interrupt; stop the player", rule="R-X2")
         self.enter(now)
         self.arbiter.withdraw()
         if self.link.state == "open":
@@ -558,6 +625,7 @@ class ClientSession(Session, role=Role.CLIENT):
         response: ResponseRecord | None,
         event: m.Event,
         front: bool = False,
+        unplaced: bool = False,
     ) -> None:
         """An item becomes a member of the conversation (R-C4).
 
@@ -566,8 +634,9 @@ class ClientSession(Session, role=Role.CLIENT):
         """
         placement = self.conversation.add(
             item,
-            previous_item_id,
+            UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id,
             clone=not front,
+            unplaced=unplaced,
             generated=response is not None,
             response_id=None if response is None else response.id,
         )
@@ -579,6 +648,12 @@ class ClientSession(Session, role=Role.CLIENT):
         if isinstance(item, m.FunctionCallItem):
             self._know_call(item)
         self.trim(event)
+
+    def place_item(self, item_id: str, previous_item_id: str | UnsetType | None, event: m.Event) -> None:
+        """The announcement of an item that became a member before it: where it belongs."""
+        problem = self.conversation.place(item_id, previous_item_id, clone=True)
+        if problem is not None:
+            self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {problem.value}")
 
     def trim(self, event: m.Event) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
@@ -609,11 +684,12 @@ class ClientSession(Session, role=Role.CLIENT):
         ):
             self.report("R-A1", event, "no conversation.item.create of ours is unanswered")
 
-    def called(self, item: m.FunctionCallItem) -> None:
-        """A function call is complete."""
+    def called(self, item: m.FunctionCallItem, *, owed: bool) -> None:
+        """A function call is complete; ``owed`` says whether the next reply waits for its output (R-Q11)."""
         if isinstance(item.call_id, str):
             self._know_call(item)
-            self.arbiter.called(item.call_id)
+            if owed:
+                self.arbiter.called(item.call_id)
 
     def uncalled(self, item: m.FunctionCallItem) -> None:
         """A function call was deleted: no output can be given to it any more (R-C12)."""
@@ -627,8 +703,7 @@ class ClientSession(Session, role=Role.CLIENT):
             return
         node = self.conversation.get(stream.item_id)
         record = node if node is not None else self.conversation.early(stream.item_id)
-        cut = record is not None and stream.content_index in record.cuts  # what came after the cut was not kept
-        part = None if record is None or cut else record.parts.get(stream.content_index)
+        part = None if record is None else record.parts.get(stream.content_index)
         if part is not None and part.text_bytes and part.text != text:
             self.report("R-P6", event, "the whole text is not what its deltas said")
         self.conversation.text_done(stream.item_id, stream.content_index, text)
@@ -642,8 +717,8 @@ class ClientSession(Session, role=Role.CLIENT):
                 self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
             self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
-        received_ms = entry.format.ms(entry.received) if entry is not None and entry.received else None
-        self.conversation.truncate(key, event.content_index, event.audio_end_ms, received_ms)
+        audio_ms = entry.format.ms(entry.sent) if entry is not None and entry.sent else None
+        self.conversation.truncate(key, event.content_index, event.audio_end_ms, audio_ms)
 
     def bounded(self, places: dict[str, Place], key: str, initial: str) -> Place:
         """The place of ``key`` in a bounded table of them; a fresh one at first."""
@@ -717,7 +792,7 @@ class ClientSession(Session, role=Role.CLIENT):
         for entry in gap:
             if isinstance(entry, bytes):
                 self.input_audio.append(len(entry))
-                self.transmit(append_message(entry))
+                self.transmit(append_message(entry, translates=self.translates))
             elif (event := self.renewal.fitted(entry[0])) is not None:
                 self._submit(event, forced=entry[1])
 
@@ -810,4 +885,5 @@ class ClientSession(Session, role=Role.CLIENT):
         load_client(self, snapshot, now)
 
 
+_CREATED = m.ConversationItemCreated.step_type
 _COMMANDS = frozenset(m.CLIENT_EVENTS.values())

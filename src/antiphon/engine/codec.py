@@ -3,7 +3,8 @@
 A decoder answers with one of three:
 
 * an event: the text fitted its class. This costs a check of the encoding, a bound on the nesting, one typed decode;
-* `Repaired`: the type is unknown, or the event did not fit its class and was read field by field (`_repair`);
+* `Repaired`: the type is unknown, or the event did not fit its class as it came: it was put into GA's shape
+  (`antiphon.engine.dialects`), and what did not fit then either was read field by field (`_repair`);
 * `Rejected`: no JSON object with a type.
 
 Everything here is a function of its arguments. Decoders are built when first asked for, not at import.
@@ -25,7 +26,6 @@ from msgspec import Struct
 
 from antiphon.messages import (
     CLIENT_EVENTS,
-    SERVER_EVENTS,
     AnySession,
     ClientEvent,
     InputAudioBufferAppend,
@@ -40,8 +40,10 @@ from antiphon.messages import (
     UnknownEvent,
     UnknownItem,
 )
+from antiphon.messages.beta import CLIENT_VIEWS, SERVER_VIEWS, View
 
 from ._repair import ProblemLog, Unusable, repair, repair_item, repair_session
+from .dialects import Dialect, item_to_ga, read_client, read_server, session_to_ga
 
 __all__ = [
     "AnyEvent",
@@ -54,6 +56,7 @@ __all__ = [
     "convert_client_event",
     "convert_server_event",
     "encode",
+    "encode_json",
     "encode_text",
     "item_from_builtins",
     "server_decoder",
@@ -65,6 +68,10 @@ Document: TypeAlias = bytes | bytearray | memoryview | str
 """A JSON text: in UTF-8, or as str."""
 
 AnyEvent: TypeAlias = ServerEvent | ClientEvent | UnknownEvent | Malformed
+
+
+Reading: TypeAlias = Callable[[JsonObject], tuple[str, JsonObject]]
+"""An event, as its name in the catalogue of classes and in GA's shape; the very same object if that is how it came."""
 
 
 class Rejected(Struct, frozen=True):
@@ -84,9 +91,9 @@ class Rejected(Struct, frozen=True):
 
 class Repaired(Struct, frozen=True):
     """An event that did not pass the typed decoder. Without `problems` there is nothing to report: its type is unknown,
-    or the text was right in an unusual way (`0.0` for 0, an item type of the future).
+    or the text was right in an unusual way (`0.0` for 0, an item type of the future), or in another dialect.
 
-    `data` is the whole JSON object, for those who know its dialect better.
+    `data` is the whole JSON object as it came.
     """
 
     event: AnyEvent
@@ -101,32 +108,44 @@ class Repaired(Struct, frozen=True):
 
 
 @cache
-def server_decoder(depth: int) -> Callable[[Document], ServerEvent | Repaired | Rejected]:
+def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], ServerEvent | Repaired | Rejected]:
     """The decoder of what servers send; objects and arrays may be nested `depth` deep (the event itself is 1).
 
-    Raises ValueError for a depth below 1.
+    It reads every dialect; ``view`` says whose names the events show. Raises ValueError for a depth below 1.
     """
-    decode = _decoder(SERVER_EVENTS, depth, ResponseOutputAudioDelta, "delta")
+    bulky: set[type[Struct]] = {cls for cls in SERVER_VIEWS[view].values() if issubclass(cls, ResponseOutputAudioDelta)}
+    decode = _decoder(SERVER_VIEWS[view], depth, bulky, "delta", read_server)
     return cast(Callable[[Document], ServerEvent | Repaired | Rejected], decode)
 
 
 @cache
-def client_decoder(depth: int) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
+def client_decoder(
+    depth: int, dialect: Dialect | None = "ga", view: View = "ga"
+) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
     """The decoder of what clients send; objects and arrays may be nested `depth` deep (the event itself is 1).
 
+    In the dialect "ga" it takes the beta's notation for what it is there: a mistake. None reads either, as "beta" does.
     Raises ValueError for a depth below 1.
     """
-    decode = _decoder(CLIENT_EVENTS, depth, InputAudioBufferAppend, "audio")
+    known, read = (CLIENT_EVENTS, _as_it_is) if dialect == "ga" else (CLIENT_VIEWS[view], read_client)
+    decode = _decoder(known, depth, {InputAudioBufferAppend}, "audio", read)
     return cast(Callable[[Document], ClientEvent | Repaired | Rejected], decode)
 
 
+def _as_it_is(data: JsonObject) -> tuple[str, JsonObject]:
+    """The reading of a peer that is held to GA."""
+    name = data.get("type")
+    return name if isinstance(name, str) else "", data
+
+
 def _decoder(
-    known: Mapping[str, type[Struct]], depth: int, bulky: type[Struct], bulk: str
+    known: Mapping[str, type[Struct]], depth: int, bulky: set[type[Struct]], bulk: str, read: Reading
 ) -> Callable[[Document], object]:
-    """``bulky``: the event that carries base64 audio, in its field ``bulk``."""
+    """``bulky``: the events that carry base64 audio, in their field ``bulk``."""
     if depth < 1:
         raise ValueError("an event is an object, so it is nested at least 1 deep")
-    typed = msgspec.json.Decoder(cast(Any, Union[tuple(known.values())])).decode  # noqa: UP007 - built from a table
+    by_name = tuple(cls for name, cls in known.items() if cls.__struct_config__.tag == name)
+    typed = msgspec.json.Decoder(cast(Any, Union[by_name])).decode  # noqa: UP007 - built from a table
 
     bulk_of: Callable[[object], str] = attrgetter(bulk)
     harmless = 4 * depth  # bytes: without arrays every further level takes at least `{"":`
@@ -147,7 +166,7 @@ def _decoder(
         except (ValueError, RecursionError):
             event = None
         # The typed decoder checks what it keeps, and does not look into what it skips.
-        if type(event) is bulky:
+        if type(event) in bulky:
             # Most of the text is one string, and that was kept. Wherever it stands, all but `rest` bytes at either end
             # of the text are inside it.
             rest = len(text) - len(bulk_of(event))
@@ -167,17 +186,17 @@ def _decoder(
             and _deeper(text, depth)
         ):
             return Rejected("depth", f"nested deeper than {depth}")
-        return _decode_untyped(text, known) if event is None else event
+        return _decode_untyped(text, known, read) if event is None else event
 
     return decode
 
 
-def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]]) -> Repaired | Rejected:
+def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
     try:
         data = _parse(text)
         if not isinstance(data, dict):
             return Rejected("object", "not a JSON object")
-        return _repaired(data, known)
+        return _repaired(data, known, read)
     except RecursionError:
         # Within the allowed depth, so the caller has used up the stack. There is nothing better to say than no.
         return Rejected("depth", "no stack left to read it")
@@ -195,17 +214,23 @@ def _not_parsed(text: bytes, error: ValueError) -> Rejected:
     return Rejected("json", _POSITION.sub("", str(error)), int(position[1]) if position else None)
 
 
-def _repaired(data: JsonObject, known: Mapping[str, type[Struct]]) -> Repaired | Rejected:
+def _repaired(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
     tag = data.get("type")
     if not isinstance(tag, str):
         event_id = data.get("event_id")
         return Rejected("type", 'no string under "type"', event_id=event_id if isinstance(event_id, str) else None)
-    cls = known.get(tag)
+    name, shaped = read(data)
+    cls = known.get(name)
     if cls is None:
         return Repaired(UnknownEvent.of(data), (), data)
+    if shaped is not data:
+        try:
+            return Repaired(cast(AnyEvent, msgspec.convert(shaped, cls)), (), data)
+        except (TypeError, ValueError):
+            pass  # another dialect, and something else beside
     log = ProblemLog()
     try:
-        event: AnyEvent = cast(AnyEvent, repair(cls, data, "$", log))
+        event: AnyEvent = cast(AnyEvent, repair(cls, shaped, "$", log))
     except Unusable:
         event = Malformed.of(data, log.close())
     return Repaired(event, log.close(), data)
@@ -285,15 +310,15 @@ def convert_client_event(data: JsonObject) -> ClientEvent | Repaired | Rejected:
 
     Values that no class describes are not copied: the dict should not be changed afterwards.
     """
-    return cast(ClientEvent | Repaired | Rejected, _convert(data, CLIENT_EVENTS))
+    return cast(ClientEvent | Repaired | Rejected, _convert(data, CLIENT_VIEWS["ga"], read_client))
 
 
-def convert_server_event(data: JsonObject) -> ServerEvent | Repaired | Rejected:
+def convert_server_event(data: JsonObject, view: View = "ga") -> ServerEvent | Repaired | Rejected:
     """A server event given as a dict, as `convert_client_event`."""
-    return cast(ServerEvent | Repaired | Rejected, _convert(data, SERVER_EVENTS))
+    return cast(ServerEvent | Repaired | Rejected, _convert(data, SERVER_VIEWS[view], read_server))
 
 
-def _convert(data: JsonObject, known: Mapping[str, type[Struct]]) -> object:
+def _convert(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading) -> object:
     if not isinstance(data, dict):
         return Rejected("object", "not a JSON object")
     tag = data.get("type")
@@ -304,7 +329,7 @@ def _convert(data: JsonObject, known: Mapping[str, type[Struct]]) -> object:
                 return msgspec.convert(data, cls)
             except (TypeError, ValueError):
                 pass
-        return _repaired(data, known)
+        return _repaired(data, known, read)
     except RecursionError:
         return Rejected("depth", "nested too deeply")
 
@@ -329,7 +354,7 @@ def item_from_builtins(data: JsonObject) -> Item:
     try:
         return cast(Item, msgspec.convert(data, cast(Any, Item)))
     except (TypeError, ValueError, RecursionError):
-        return cast(Item, repair_item(data, ProblemLog()))
+        return cast(Item, repair_item(cast(JsonObject, item_to_ga(data)), ProblemLog()))
 
 
 def session_from_builtins(data: JsonObject) -> AnySession:
@@ -339,7 +364,7 @@ def session_from_builtins(data: JsonObject) -> AnySession:
     try:
         return cast(AnySession, msgspec.convert(data, cast(Any, AnySession)))
     except (TypeError, ValueError, RecursionError):
-        return cast(AnySession, repair_session(data, ProblemLog()))
+        return cast(AnySession, repair_session(cast(JsonObject, session_to_ga(data)), ProblemLog()))
 
 
 # --- encoding ---------------------------------------------------------------------------------------------------------
@@ -354,6 +379,11 @@ def encode(event: Message | Opaque) -> bytes:
         return _encode(event)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _inexpressible(event, error) from None
+
+
+def encode_json(data: JsonObject) -> bytes:
+    """Plain JSON values, such as `to_builtins` answers, as JSON in UTF-8."""
+    return _encode(data)
 
 
 def encode_text(event: Message | Opaque) -> str:

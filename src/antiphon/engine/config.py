@@ -12,6 +12,7 @@ from antiphon.engine.endpoint import Endpoint
 from antiphon.engine.timers import MS
 from antiphon.machines._tables import LIMITS, TIMERS
 from antiphon.messages import RateLimit
+from antiphon.messages.beta import View
 
 OnActive: TypeAlias = Literal["queue", "refuse", "send"]
 Transport: TypeAlias = Literal["websocket", "webrtc", "sideband"]
@@ -19,6 +20,8 @@ OnSpeech: TypeAlias = Literal["session", "cut", "ignore"]
 Playback: TypeAlias = Literal["device", "clock"]
 Unheard: TypeAlias = Literal["truncate", "delete"]
 Late: TypeAlias = Literal["adopt", "cancel"]
+DialectChoice: TypeAlias = Literal["auto", "ga", "beta"]
+SessionType: TypeAlias = Literal["realtime", "transcription", "translation"]
 Stepper: TypeAlias = Literal["compiled", "transitions"]
 
 
@@ -161,7 +164,12 @@ class RenewalPolicy(Struct, frozen=True, kw_only=True):
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a `Session` is told.
 
-    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so the engine plays and truncates
+    ``view``: whose names ``event.type`` shows, whichever of them came: ``ga``, or ``beta`` for programs that were
+    written for those.
+    ``dialect``: what the peer is spoken to in. ``auto`` is, for a client, what ``session.created`` shows (GA before
+    it), and for a server, what its client asked for in the handshake, else GA; a server of ``ga`` tells who asks
+    for the beta that it is retired. What is *heard* may be any, always.
+    ``transport``: over ``webrtc`` and ``sideband`` the server delivers the audio, so a client plays and truncates
     nothing, and knows ``output_audio_buffer.*``; over ``sideband`` no ``session.created`` is expected.
     ``strict``: a deviation of the peer ends the socket in place of a `Report`.
     ``decode_audio``: False gives `Deliver` alone, without `PlayAudio`.
@@ -172,7 +180,9 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
     ``dials``: how often the first socket is dialled at most, 1 or more.
     ``renewal`` (client): what follows a socket that ends, or a session that expires.
+    ``session_type`` (client): what the endpoint serves, for as long as ``session.created`` has not said it.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
+    ``models`` (server): the models that a handshake may name; without any, whatever it names becomes the session's.
     ``retain_input_audio`` (server): keep the client's audio, for `InputCommitted` and for who retrieves its item.
     ``retain_output_audio`` (server): keep generated audio for who retrieves its item.
     ``unix_expiry_s`` (server): a session's length, announced in ``expires_at`` and kept (R-S7) when wall time is given.
@@ -182,6 +192,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``stepper``: ``compiled`` steps the compiled tables, ``transitions`` the machines that they were compiled from.
     """
 
+    view: View = "ga"
+    dialect: DialectChoice = "auto"
     transport: Transport = "websocket"
     strict: bool = False
     decode_audio: bool = True
@@ -192,11 +204,13 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     timers: Durations = Durations()
     dials: int = 1
+    session_type: SessionType = "realtime"
     renewal: RenewalPolicy = RenewalPolicy()
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     retain_output_audio: bool = False
     unix_expiry_s: int = TIMERS["expiry"].default_ms // 1000
+    models: tuple[str, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
     idle_nudge: str = (
         "The user has said nothing for a while. Invite them, in one short sentence, to go on, or ask if they are there."
@@ -208,10 +222,13 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(f"dials must be at least 1, not {self.dials}")
         if self.unix_expiry_s < 1:
             raise ValueError(f"unix_expiry_s must be at least 1, not {self.unix_expiry_s}")
+        _check_choice("view", self.view, View)
+        _check_choice("dialect", self.dialect, DialectChoice)
         _check_choice("transport", self.transport, Transport)
         _check_choice("on_speech", self.on_speech, OnSpeech)
         _check_choice("playback", self.playback, Playback)
         _check_choice("unheard", self.unheard, Unheard)
+        _check_choice("session_type", self.session_type, SessionType)
         _check_choice("stepper", self.stepper, Stepper)
 
 

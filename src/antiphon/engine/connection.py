@@ -27,6 +27,7 @@ from antiphon.engine.actions import (
 )
 from antiphon.engine.config import ConnectionConfig, Role
 from antiphon.engine.conversation import Conversation
+from antiphon.engine.dialects import asked_for
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.link import LINK, End
 from antiphon.engine.session import Buffer, Entropy, Session, session_of, timed_out
@@ -47,7 +48,7 @@ from antiphon.engine.wire_events import (
 if TYPE_CHECKING:
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.snapshot import Snapshot
-    from antiphon.messages import ClientEvent, ServerEvent
+    from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
 _CODE = re.compile(r"[a-z_.]{1,64}\Z")
 
@@ -59,7 +60,7 @@ class Connection:
     monotonic clock. The methods are those of `Session`, with bytes in place of messages.
     """
 
-    __slots__ = ("_entropy", "_last_received", "_pinged", "_wire", "config", "session")
+    __slots__ = ("_entropy", "_last_received", "_pinged", "_query", "_wire", "config", "session")
 
     def __init__(self, role: Role, config: ConnectionConfig, *, now: Instant, entropy: Entropy) -> None:
         if role == Role.CLIENT and config.endpoint is None:
@@ -70,6 +71,7 @@ class Connection:
         self._wire: Wire | None = None
         self._last_received = now
         self._pinged = now
+        self._query = ""
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -131,6 +133,7 @@ class Connection:
                 request = wire.request(self.config.endpoint, headers)
             except ValueError as error:
                 raise LocalProtocolError(str(error), rule="R-L5") from None
+            session.meant(self.config.endpoint.with_headers(headers).dialect)
         out = list(self._told(session.opened(now, unix_ns=unix_ns)))
         self._wire = wire
         self._last_received = now
@@ -139,13 +142,22 @@ class Connection:
         return tuple(out)
 
     def accept(self, now: Instant, *, subprotocol: str | None = None, headers: Headers = ()) -> Actions:
-        """Server: answer `HandshakeReceived`. Raises `LocalProtocolError` if none waits, or it cannot be said."""
+        """Server: answer `HandshakeReceived`. Raises `LocalProtocolError` if none waits, or it cannot be said.
+
+        The session is of the kind and the model that the query asks for; one for a model that is none of
+        ``config.session.models`` is refused with 404 (R-S11).
+        """
         wire = self._waiting(now)
+        refused = self.session.problem_with_query(self._query)
+        if refused is not None:
+            body = msgspec.json.encode({"error": refused.detail(None)})
+            return self.reject(now, 404, (("Content-Type", "application/json"),), body)
         try:
             response, events = wire.accept(subprotocol=subprotocol, headers=headers)
         except ValueError as error:
             raise LocalProtocolError(str(error), rule="R-L5") from None
         session = self.session
+        session.accept_query(self._query)
         session.enter(now)
         session.act(Transmit(response))
         session.step(LINK, session.link, "internal.upgraded", None)
@@ -258,7 +270,9 @@ class Connection:
         """As `Session.identify`."""
         return self.session.identify(event)
 
-    def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(
+        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
         """As `Session.send`."""
         return self._told(self.session.send(event, now, override=override))
 
@@ -355,6 +369,8 @@ class Connection:
         elif isinstance(event, HandshakeAccepted):
             session.step(LINK, session.link, "internal.upgraded", None)
         elif isinstance(event, HandshakeRequest):
+            session.meant(asked_for(event.headers, event.subprotocols))
+            self._query = event.query
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):
             return self._end_handshake(now, b"", _refusal(event))

@@ -79,7 +79,42 @@ class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", t
     rate_limits: tuple[RateLimit, ...] | None = None
 
 
-Content: TypeAlias = ItemStarted | TextDelta | AudioDelta | ArgumentsDelta | ItemFinished | ResponseFinished
+ResponseContent: TypeAlias = ItemStarted | TextDelta | AudioDelta | ArgumentsDelta | ItemFinished | ResponseFinished
+"""What a response is made of."""
+
+
+class SourceText(Struct, frozen=True, tag_field="content", tag="source_text"):
+    """More of what was heard, in its own language. ``elapsed_ms`` (of all three) is the place in the input, in ms."""
+
+    delta: str
+    elapsed_ms: int | None = None
+
+
+class TranslatedText(Struct, frozen=True, tag_field="content", tag="translated_text"):
+    """More of the translation, as text."""
+
+    delta: str
+    elapsed_ms: int | None = None
+
+
+class TranslatedAudio(Struct, frozen=True, tag_field="content", tag="translated_audio"):
+    """More of the translation, as PCM16 at 24 kHz, mono."""
+
+    audio: bytes
+    elapsed_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return f"TranslatedAudio(audio=<{len(self.audio)} bytes>, elapsed_ms={self.elapsed_ms})"
+
+
+class TranslationFinished(Struct, frozen=True, tag_field="content", tag="translation_finished"):
+    """All that was heard is translated: the answer to `session.close`, or the server's own end of the session."""
+
+
+TranslationContent: TypeAlias = SourceText | TranslatedText | TranslatedAudio | TranslationFinished
+"""What a translation is made of (R-X2)."""
+
+Content: TypeAlias = ResponseContent | TranslationContent
 """Everything that `Session.generate` takes."""
 
 

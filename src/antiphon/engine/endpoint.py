@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from msgspec import Struct, structs
 
 from antiphon.engine.actions import Headers
+from antiphon.engine.dialects.handshake import BETA_HEADER, BETA_SUBPROTOCOL, Dialect, asked_for
 
 __all__ = ["OPENAI_URL", "Endpoint", "check_headers"]
 
@@ -46,6 +47,9 @@ _RESERVED: Final = frozenset(
 
 # Query parameters that never carry a secret, and are what one wants to see of an endpoint in a log.
 _SHOWN: Final = frozenset(("api-version", "deployment", "intent", "model"))
+
+# Azure's preview path, and that of Voice Live, which speaks nothing else.
+_BETA_PATHS: Final = ("/openai/realtime", "/voice-live/realtime", "/voice-agent/realtime")
 
 # What RFC 3986 lets stand in a path or a query; "%" too, because what is already encoded stays as it is.
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
@@ -121,15 +125,19 @@ class Endpoint(Struct, frozen=True):
         project: str | None = None,
         call_id: str | None = None,
         intent: str | None = None,
+        translates: bool = False,
         browser: bool = False,
+        beta: bool = False,
         headers: Sequence[tuple[str, str]] = (),
     ) -> Self:
         """OpenAI, or a server that is addressed like it.
 
         ``model`` for a conversation; ``call_id`` ("rtc_…") for the sideband of a WebRTC or SIP call; ``intent``
-        ("transcription") for a connection that only transcribes. ``base_url`` may end before ``/realtime``, as the
-        base URL of openai-python does; its own query stays. ``api_key`` is a key or an ephemeral one ("ek_…"). With
-        ``browser`` the credentials travel as subprotocols, the only place where JavaScript can put them.
+        ("transcription") for a connection that only transcribes; ``translates`` for one that translates: it has a path
+        of its own. ``base_url`` may end before ``/realtime``, as the base URL of openai-python does; its own query
+        stays. ``api_key`` is a key or an ephemeral one ("ek_…"). With ``browser`` the credentials travel as
+        subprotocols, the only place where JavaScript can put them. ``beta`` asks for the beta dialect, which OpenAI
+        itself retired.
 
         Raises `ValueError` for a bad URL, an empty key, or a value that cannot stand in a header.
         """
@@ -143,15 +151,19 @@ class Endpoint(Struct, frozen=True):
                 subprotocols += (f"openai-organization.{organization}",)
             if project is not None:
                 subprotocols += (f"openai-project.{project}",)
+            if beta:
+                subprotocols += (BETA_SUBPROTOCOL,)
         else:
             credentials.append(("Authorization", f"Bearer {api_key}"))
             if organization is not None:
                 credentials.append(("OpenAI-Organization", organization))
             if project is not None:
                 credentials.append(("OpenAI-Project", project))
+            if beta:
+                credentials.append(BETA_HEADER)
         return cls._of(
             base_url,
-            suffix="/realtime",
+            suffix="/realtime/translations" if translates else "/realtime",
             parameters={name: value for name, value in parameters.items() if value is not None},
             headers=_merge(credentials, headers),
             subprotocols=subprotocols,
@@ -236,6 +248,13 @@ class Endpoint(Struct, frozen=True):
     def secure(self) -> bool:
         """Whether the socket is to be wrapped in TLS."""
         return self.scheme == "wss"
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is spoken there, as far as the address tells: the beta dialect is asked for, or the path is its own."""
+        if self.path.endswith(_BETA_PATHS):
+            return "beta"
+        return asked_for(self.headers, self.subprotocols)
 
     @property
     def authority(self) -> str:

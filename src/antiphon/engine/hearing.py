@@ -113,10 +113,17 @@ class Hearing:
         session.timers.stop(Timer.IDLE)
         session.speech_cleared = False
         session.speech_item_id = session.next_id("item")
+        interrupts = detection is not None and detection.interrupt_response is not False
+        cuts = session.deliveries.cut(interrupted=True) if interrupts else []
+        session.deliveries.stop(cuts)
         self._emit(m.InputAudioBufferSpeechStarted(audio_start_ms=audio_start_ms, item_id=session.speech_item_id))
+        if not interrupts:
+            return
+        session.deliveries.clear(cuts)
         record = session.default_response
-        if record is not None and detection is not None and detection.interrupt_response is not False:
+        if record is not None:
             session.step(RESPONSE, record, "response.cancel", "turn_detected")
+        session.deliveries.truncate(cuts)
 
     def expects_speech_stopped(self, audio_end_ms: int) -> bool:
         """Whether there is speech to end; False when the client cleared it. Raises `LocalProtocolError` when none was

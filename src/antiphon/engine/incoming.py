@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.acknowledgements import shape_of
 from antiphon.engine.audio import InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
 from antiphon.engine.link import FATAL_CODES as _FATAL
+from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.request import is_tagged
 from antiphon.engine.usage import Usage
 from antiphon.machines import build
+from antiphon.messages.beta import SERVER_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -48,7 +51,7 @@ class SessionRules:
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
         pending = session.acknowledgements.answered("session.update", event)
         if pending is None:
-            return False
+            return session.config.transport != "websocket"  # there a session has more clients than this
         session.renewal.accepted(pending, event)
         return True
 
@@ -58,6 +61,19 @@ class SessionRules:
         session.renewal.announced(event)
         if not session.renewal.is_configuring:  # else these are defaults; what was wished for is on its way, and holds
             session.take_formats()
+
+    @staticmethod
+    def translate_text(_place: Place, _session: ClientSession, _event: object) -> None:
+        """The application has it from its `Deliver`."""
+
+    @staticmethod
+    def translate_audio(_place: Place, session: ClientSession, event: m.SessionOutputAudioDelta) -> None:
+        translation.play(session, event)
+
+    @staticmethod
+    def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed) -> None:
+        session.listener.finish(translation.TRANSLATION, session.translated_parts)
+        session.step(LINK, session.link, "internal.close", End(1000, "", None))
 
 
 SESSION = build("session", SessionRules, role="client")
@@ -72,7 +88,7 @@ class InputAudioBufferRules:
     def is_announced(
         _place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped | m.InputAudioBufferCommitted
     ) -> bool:
-        return session.announced_item_id in (None, event.item_id)
+        return session.announced_item_id in (None, event.item_id) or not event.item_id
 
     @staticmethod
     def commit_is_due(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
@@ -86,12 +102,12 @@ class InputAudioBufferRules:
 
     @staticmethod
     def speech_started(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
-        session.announced_item_id = event.item_id
+        session.announced_item_id = event.item_id or None  # a vendor's that told none
         session.listener.speech(session.detection)
 
     @staticmethod
     def speech_stopped(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStopped) -> None:
-        session.announced_item_id = event.item_id
+        session.announced_item_id = event.item_id or None
         session.speech_end_ms = event.audio_end_ms if isinstance(event.audio_end_ms, int) else None
 
     @staticmethod
@@ -102,6 +118,10 @@ class InputAudioBufferRules:
         session.input_audio.commit(session.speech_end_ms)
         # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
         session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
+        spoken = session.conversation.get(event.item_id)
+        if spoken is not None and spoken.state == "hearing":
+            session.step(CONVERSATION_ITEM, spoken, "internal.committed", event)
+            session.take_commit(spoken.item)
 
     @staticmethod
     def cleared(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
@@ -143,6 +163,10 @@ MCP = build("mcp", McpRules, role="client")
 def _status(event: m.ResponseDone) -> str | None:
     status = event.response.status
     return status if isinstance(status, str) else None
+
+
+_CUT_SHORT = frozenset({"cancelled", "incomplete", "failed"})
+"""How a response ends whose calls nobody has to answer: the talk goes on without them (R-Q11)."""
 
 
 class ResponseRules:
@@ -193,7 +217,7 @@ class ResponseRules:
         if record.in_conversation:
             for item in event.response.output or ():
                 if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
-                    session.called(item)
+                    session.called(item, owed=record.status not in _CUT_SHORT)
         told = Usage.of(event.response.usage)
         record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
         session.usage += record.usage
@@ -232,6 +256,14 @@ def _close_children(record: ResponseRecord, session: ClientSession, event: objec
         item = find_item(session, item_id)
         if item.state != "absent":
             session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
+    if not record.in_conversation or not isinstance(event, m.ResponseDone):
+        return
+    for output in event.response.output or ():
+        if isinstance(output.id, str) and output.id and output.id not in record.item_ids:
+            item = find_item(session, output.id)  # which was never announced as output
+            if isinstance(item, OutputRecord) and item.response is None:
+                item.response = record
+            session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
 
 
 # -- conversation item -------------------------------------------------------------------------------------------------
@@ -264,6 +296,10 @@ class ConversationItemRules:
         return item_status(event.item) == "in_progress"
 
     @staticmethod
+    def is_being_spoken(item: OutputRecord, session: ClientSession, event: ItemEvent) -> bool:
+        return item.id == session.announced_item_id and ConversationItemRules.is_in_progress(item, session, event)
+
+    @staticmethod
     def attach(item: OutputRecord | Node, session: ClientSession, _event: OutputItemEvent) -> None:
         # One of a response that is over, or has too many, is not kept: nothing would ever end it.
         if isinstance(item, OutputRecord) and item.response is not None and item.id in item.response.item_ids:
@@ -273,7 +309,7 @@ class ConversationItemRules:
     def insert(item: OutputRecord, session: ClientSession, event: ItemEvent) -> None:
         session.outputs.pop(item.id, None)
         front = False
-        if item.state in ("added", "completed"):  # complete as it comes: a client's own, or committed audio
+        if item.state in ("added", "entered"):  # complete as it comes: a client's own, or committed audio
             session.overdue_item_id = item.id if item.state == "added" else None
             pending = None
             if not session.take_commit(event.item):  # committed audio must not be taken for a message of ours
@@ -286,6 +322,8 @@ class ConversationItemRules:
         session.insert(
             event.item, event.previous_item_id, state=item.state, response=item.response, event=event, front=front
         )
+        if item.state == "entered":
+            session.conversation.done(event.item)  # nothing more need come
 
     @staticmethod
     def insert_again(item: OutputRecord | Node, session: ClientSession, event: ItemEvent) -> None:
@@ -293,10 +331,18 @@ class ConversationItemRules:
         session.insert(event.item, event.previous_item_id, state="completed", response=None, event=event)
 
     @staticmethod
-    def insert_final(item: OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
-        session.outputs.pop(item.id, None)
-        session.insert(event.item, UNSET, state=item.state, response=item.response, event=event)
-        session.conversation.done(event.item)
+    def insert_final(
+        item: OutputRecord, session: ClientSession, event: m.ConversationItemDone | m.ResponseOutputItemDone
+    ) -> None:
+        _insert_final(item, event.item, session, event)
+
+    @staticmethod
+    def awaits_place(item: Node | OutputRecord, session: ClientSession, _event: ItemEvent) -> bool:
+        return session.conversation.awaits_place(item.id)
+
+    @staticmethod
+    def place(item: Node, session: ClientSession, event: ItemEvent) -> None:
+        session.place_item(item.id, event.previous_item_id, event)
 
     @staticmethod
     def finalize(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDone) -> None:
@@ -310,9 +356,30 @@ class ConversationItemRules:
         _finish_streams(item.id, session, event)
         if isinstance(item, OutputRecord):
             session.outputs.pop(item.id, None)
+        elif not item.finished:  # it did not end as a member before, and will not
+            session.conversation.done(event.item)
 
     @staticmethod
-    def abandon(item: Node | OutputRecord, session: ClientSession, _event: object) -> None:
+    def heard(item: Node, _session: ClientSession, _event: m.InputAudioBufferCommitted) -> None:
+        item.status = "completed"
+
+    @staticmethod
+    def close_member(item: Node, session: ClientSession, event: m.ResponseOutputItemDone) -> None:
+        """The end as output stands for the end as a member, which did not come."""
+        _finish_streams(item.id, session, event)
+        session.conversation.done(event.item)
+
+    @staticmethod
+    def abandon(item: Node | OutputRecord, session: ClientSession, event: m.Event) -> None:
+        """Its response is over. What that says of the item, if anything, is the last that will come."""
+        output = (event.response.output or ()) if isinstance(event, m.ResponseDone) else ()
+        final = next((each for each in output if each.id == item.id), None)
+        if isinstance(item, Node):
+            item.status = "incomplete"
+            if final is not None:
+                session.conversation.done(final)
+        elif final is not None and item.response is not None and item.response.in_conversation:
+            _insert_final(item, final, session, event)
         session.outputs.pop(item.id, None)
 
     @staticmethod
@@ -324,6 +391,12 @@ class ConversationItemRules:
     @staticmethod
     def truncated(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemTruncated) -> None:
         session.truncated(event)
+
+    @staticmethod
+    def truncated_early(_item: OutputRecord, session: ClientSession, event: m.ConversationItemTruncated) -> None:
+        """Of an item that is no member, but may become one."""
+        session.acknowledgements.answered("conversation.item.truncate", event, key=event.item_id)
+        session.conversation.truncate(event.item_id, event.content_index, event.audio_end_ms)
 
     @staticmethod
     def remove(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemDeleted) -> None:
@@ -344,6 +417,19 @@ class ConversationItemRules:
 CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="client")
 
 
+def _insert_final(
+    item: OutputRecord,
+    final: m.Item,
+    session: ClientSession,
+    event: m.Event,
+) -> None:
+    """An item becomes a member by its end; where it belongs may still come."""
+    session.outputs.pop(item.id, None)
+    session.insert(final, UNSET, state=item.state, response=item.response, event=event, unplaced=True)
+    _finish_streams(item.id, session, event)
+    session.conversation.done(final)
+
+
 def _finish_streams(item_id: str, session: ClientSession, event: object) -> None:
     for content_index in session.stream_indexes(item_id):
         session.step(CONTENT_PART, session.streams[item_id, content_index], "internal.item_done", event)
@@ -351,13 +437,16 @@ def _finish_streams(item_id: str, session: ClientSession, event: object) -> None
 
 # -- content part ------------------------------------------------------------------------------------------------------
 
+_GENERATED = ("generating", "created", "detached", "unannounced")
+"""States of an item in which content of it may come."""
+
 
 class ContentPartRules:
     """Guards and effects of the content part's table, client side."""
 
     @staticmethod
     def _is_early(stream: StreamRecord, session: ClientSession) -> bool:
-        return find_item(session, stream.item_id).state not in ("generating", "detached", "unannounced")
+        return find_item(session, stream.item_id).state not in _GENERATED
 
     @staticmethod
     def is_text(_stream: StreamRecord, _session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
@@ -449,6 +538,12 @@ class TranscriptionRules:
         session.conversation.transcription_delta(event.item_id, event.content_index or 0, event.delta or "")
 
     @staticmethod
+    def replace(
+        _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionUpdated
+    ) -> None:
+        session.conversation.transcription_updated(event.item_id, event.content_index, event.transcript)
+
+    @staticmethod
     def complete(
         _transcription: object, session: ClientSession, event: m.ConversationItemInputAudioTranscriptionCompleted
     ) -> None:
@@ -471,6 +566,14 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="client")
 
 def on_session(session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
     """`session.created`, `session.updated`."""
+    session.step(SESSION, session.place, event.step_type, event)
+
+
+def on_translation(
+    session: ClientSession,
+    event: m.SessionInputTranscriptDelta | m.SessionOutputTranscriptDelta | m.SessionOutputAudioDelta | m.SessionClosed,
+) -> None:
+    """The events of a translation session."""
     session.step(SESSION, session.place, event.type, event)
 
 
@@ -541,7 +644,7 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
         return
     if session.renewal.is_echo(event):
         return
-    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
+    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.step_type, event)
     session.trim(event)
 
 
@@ -554,6 +657,7 @@ def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.Co
 def on_transcription(
     session: ClientSession,
     event: m.ConversationItemInputAudioTranscriptionDelta
+    | m.ConversationItemInputAudioTranscriptionUpdated
     | m.ConversationItemInputAudioTranscriptionSegment
     | m.ConversationItemInputAudioTranscriptionCompleted
     | m.ConversationItemInputAudioTranscriptionFailed,
@@ -567,7 +671,7 @@ def on_transcription(
         session.usage = session.usage.transcribed(event.usage)  # of a deleted item too: it was made and has its price
     if transcription is None:
         return
-    session.step(TRANSCRIPTION, transcription, event.type, event)
+    session.step(TRANSCRIPTION, transcription, event.step_type, event)
     session.trim(event)
 
 
@@ -585,7 +689,7 @@ def on_response_done(session: ClientSession, event: m.ResponseDone) -> None:
     record = session.responses.get(event.response.id)
     if record is None:
         record = ResponseRecord(event.response.id, in_conversation=event.response.conversation_id is not None)
-    session.step(RESPONSE, record, event.type, event)
+    session.step(RESPONSE, record, event.step_type, event)
 
 
 def _responding(session: ClientSession, response_id: str, event: m.Event) -> ResponseRecord:
@@ -641,7 +745,7 @@ def on_part(session: ClientSession, event: PartEvent) -> None:
             if stream is None:
                 return
     step = session.stepper  # as `Session.step`, without the call
-    row = step(CONTENT_PART, stream, event.type, session, event)
+    row = step(CONTENT_PART, stream, event.step_type, session, event)
     if row is not None and row.report:
         session.deviated(row, event)
 
@@ -690,6 +794,7 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ConversationItemTruncated: on_item_id,
     m.ConversationItemDeleted: on_item_id,
     m.ConversationItemInputAudioTranscriptionDelta: on_transcription,
+    m.ConversationItemInputAudioTranscriptionUpdated: on_transcription,
     m.ConversationItemInputAudioTranscriptionSegment: on_transcription,
     m.ConversationItemInputAudioTranscriptionCompleted: on_transcription,
     m.ConversationItemInputAudioTranscriptionFailed: on_transcription,
@@ -726,6 +831,18 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.McpListToolsFailed: on_mcp,
 }
 """What each event of a server does to a client."""
+
+for _seen in {*SERVER_VIEWS["ga"].values(), *SERVER_VIEWS["beta"].values()}:  # the same events by other names
+    if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
+        HANDLERS[_seen] = HANDLERS[_known]
+
+TRANSLATION_HANDLERS: dict[type[object], Callable[..., None]] = {
+    m.SessionInputTranscriptDelta: on_translation,
+    m.SessionOutputTranscriptDelta: on_translation,
+    m.SessionOutputAudioDelta: on_translation,
+    m.SessionClosed: on_translation,
+}
+"""What each event of a translation's server does to its client; to any other it is unknown (R-X1)."""
 
 NEVER_OVERDUE = frozenset(
     {m.Error, m.RateLimitsUpdated, m.ConversationCreated, m.InputAudioBufferDtmfEventReceived}

@@ -14,9 +14,9 @@ from antiphon.engine.content import Content, TranscriptionResult
 from antiphon.engine.errors import Fault
 
 if TYPE_CHECKING:
-    from antiphon.messages import ClientEvent, ServerEvent
+    from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
-    AnySent: TypeAlias = ClientEvent | ServerEvent
+    AnySent: TypeAlias = ClientEvent | ServerEvent | UnknownEvent
 else:
     AnySent = object
 

@@ -1,232 +1,362 @@
 """What a client can know to be refused before it is sent.
 
-One function a command, each rule with the code that the server would answer. All of it races against the server's own
-view: a pass here does not exclude an error there, and every refusal here can be overridden for one call by naming its
-rule.
+One function a command, each rule with the code that the server would answer: an entry of ``spec/errors.toml``, filled
+in. Ranges, keys and ids are judged by the same data as a server of ours judges by (``checks.py``, ``settings.py``);
+sets of values are not, because servers and their relatives add to them before a client learns of it.
+
+All of it races against the server's own view: a pass here does not exclude an error there, and every refusal here can
+be overridden for one call by naming its rule. On a sideband nothing is judged that depends on having been there from
+the beginning: items, calls and responses of other clients.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
+from antiphon.engine.audio import decode_base64
+from antiphon.engine.checks import problem_with_id, problems_with_numbers
+from antiphon.engine.codec import to_builtins
 from antiphon.engine.errors import LocalProtocolError
+from antiphon.engine.refusals import Refusal, listed
+from antiphon.engine.settings import (
+    foreign_detection_key,
+    foreign_keys,
+    problem_with_metadata,
+    problem_with_modalities,
+)
+from antiphon.machines import ERRORS
+from antiphon.messages.values import CONVERSATION_MODES, TURN_DETECTION_TYPES
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
 
-MINIMUM_COMMIT_MS = 100
+MINIMUM_COMMIT_MS: Final = 100
 """The least audio that a manual commit takes (R-I3)."""
 
-MOST_EVENT_ID = 512
-_ID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
-
-
-def is_portable(name: str) -> bool:
-    """Whether a client may choose this id (R-C11)."""
-    return _ID.match(name) is not None
+MOST_EVENT_ID: Final = 512
+"""The most characters of an event id of ours."""
 
 
 def check(session: ClientSession, event: m.ClientEvent, override: Collection[str]) -> None:
     """Raise `LocalProtocolError` for the first rule that ``event`` breaks and ``override`` does not name."""
-    event_id = event.event_id
-    if isinstance(event_id, str) and len(event_id) > MOST_EVENT_ID:
-        raise LocalProtocolError(f"event_id has {len(event_id)} characters, at most {MOST_EVENT_ID}", rule="R-E1")
-    rule = _CHECKS.get(type(event))
-    if rule is None:
-        return
-    for problem in rule(session, event):
+    for problem in _problems(session, event):
         if problem.rule not in override:
             raise problem
 
 
-def _refusal(message: str, rule: str, code: str | None = None, param: str | None = None) -> LocalProtocolError:
+def _problems(session: ClientSession, event: m.ClientEvent) -> Iterator[LocalProtocolError]:
+    event_id = event.event_id
+    if isinstance(event_id, str) and len(event_id) > MOST_EVENT_ID:
+        fields = {"param": "event_id", "maximum": MOST_EVENT_ID, "length": len(event_id)}
+        yield _as_error(Refusal("string_above_max_length", fields), rule="R-E7")
+    yield from _kind_of_session(session, event)
+    rules = _CHECKS.get(type(event))
+    if rules is not None:
+        yield from rules(session, event)
+
+
+def _as_error(refusal: Refusal, *, rule: str = "", param: str = "", hint: str = "") -> LocalProtocolError:
+    """What the server would say, as an exception: under the rule of its entry unless another is meant. ``param`` is for
+    errors in which the service names none."""
+    detail = refusal.detail(None)
+    return _error(
+        f"{detail.message}{hint and f' ({hint})'}",
+        rule or ERRORS[refusal.name].rule,
+        detail.code if isinstance(detail.code, str) else None,
+        detail.param if isinstance(detail.param, str) else param or None,
+    )
+
+
+def _error(message: str, rule: str, code: str | None = None, param: str | None = None) -> LocalProtocolError:
     return LocalProtocolError(message, rule=rule, code=code, param=param, overridable=True)
 
 
-Refusals = list[LocalProtocolError]
+Problems: TypeAlias = Iterator[LocalProtocolError]
 
 
-def _session_update(session: ClientSession, event: m.SessionUpdate) -> Refusals:
+def _kind_of_session(session: ClientSession, event: m.ClientEvent) -> Problems:
+    """Why this kind of session does not know ``event``, or does not take it any more (R-X1, R-X3)."""
+    if not session.translates:
+        if event.type in m.TRANSLATION_EVENTS:
+            yield _error(f"only a translation session knows {event.type}", "R-X1", "invalid_value", "type")
+    elif event.type not in translation.COMMANDS:
+        yield _error(f"a translation session does not know {event.type}", "R-X1", "invalid_value", "type")
+    elif isinstance(event, m.SessionClose) and session.place.state != "open":
+        yield _error(f"the session is {session.place.state}: there is nothing to close", "R-X3")
+    elif isinstance(event, m.SessionInputAudioBufferAppend) and session.place.state in ("closing", "ended"):
+        yield _error("the translation is closing and takes no more audio", "R-X3", "invalid_event", "audio")
+
+
+# -- the session -------------------------------------------------------------------------------------------------------
+
+
+def _session_update(session: ClientSession, event: m.SessionUpdate) -> Problems:
     known, wanted = session.configuration, event.session
-    refusals: Refusals = []
     if known is not None and known.type != wanted.type:
-        refusals.append(
-            _refusal(
-                f"this is a {known.type} session; it cannot become a {wanted.type} session", "R-S6", "invalid_parameter"
-            )
-        )
-    voice, current = _voice(wanted), _voice(known)
+        yield _as_error(Refusal("invalid_parameter", {"given": wanted.type, "actual": known.type}))
+    for key in foreign_keys(wanted, session.dialect):
+        yield _as_error(Refusal("unknown_parameter", {"param": f"session.{key}"}))
+    voice, current = _voice(wanted.audio), _voice(known.audio) if known is not None else None
     if session.has_spoken and voice is not None and current is not None and voice != current:
-        refusals.append(
-            _refusal(
-                f"the voice is {current!r} and was heard already; an update that names another is refused whole",
-                "R-S5",
-                "cannot_update_voice",
-                "session.audio.output.voice",
-            )
-        )
-    return refusals
+        yield _as_error(Refusal("cannot_update_voice"), hint=f"it is {current!r}, and was heard")
+    if isinstance(known, m.RealtimeSession) and isinstance(wanted, m.RealtimeSession):
+        if known.model and wanted.model and not _is_same_model(known.model, wanted.model):
+            yield _as_error(Refusal("cannot_update_model"), hint=f"it is {known.model!r}")
+        if known.tracing and wanted.tracing is not UNSET and known.tracing != wanted.tracing:
+            yield _as_error(Refusal("cannot_update_tracing"))
+    if isinstance(wanted, m.RealtimeSession):
+        yield from _modalities(wanted.output_modalities, "session.output_modalities")
+    data = to_builtins(wanted)
+    for refusal in problems_with_numbers(data, "session"):
+        yield _as_error(refusal)
+    yield from _detection(session, data)
 
 
-def _voice(session: m.AnySession | None) -> str | None:
-    audio = session.audio if session is not None else UNSET
+def _is_same_model(known: str, wanted: str) -> bool:
+    """An alias and the dated name that it stands for begin alike."""
+    return known.startswith(wanted) or wanted.startswith(known)
+
+
+def _voice(audio: m.Maybe[m.AudioConfig]) -> str | None:
     output = audio.output if audio else UNSET
     voice = output.voice if output else UNSET
     return voice if isinstance(voice, str) else None
 
 
-def _append(session: ClientSession, event: m.InputAudioBufferAppend) -> Refusals:
-    size = len(event.audio) * 3 // 4
-    if size > session.config.limits.append_audio_bytes:
-        return [_refusal(f"{size} bytes of audio in one event, at most 15 MiB", "R-I6", "invalid_value", "audio")]
-    return []
+def _modalities(wanted: object, param: str) -> Problems:
+    refusal = problem_with_modalities(wanted, param)
+    if refusal is not None:
+        yield _as_error(refusal, hint="audio comes with its transcript" if isinstance(wanted, list) else "")
 
 
-def _commit(session: ClientSession, _event: m.InputAudioBufferCommit) -> Refusals:
-    if session.input_audio.can_commit(MINIMUM_COMMIT_MS):
-        return []
-    return [
-        _refusal(
-            f"the buffer holds {session.input_audio.uncommitted_ms} ms of audio, a commit needs {MINIMUM_COMMIT_MS}",
-            "R-I3",
-            "input_audio_buffer_commit_empty",
-        )
-    ]
+def _detection(session: ClientSession, update: dict[str, Any]) -> Problems:
+    """A key of another way of detecting turns than the one that will be, where we know both."""
+    wanted = ((update.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
+    type_ = wanted.get("type", session.detection.type if session.detection else UNSET)
+    if type_ not in TURN_DETECTION_TYPES:
+        return
+    key = foreign_detection_key(wanted, type_)
+    if key is not None:
+        param = f"session.audio.input.turn_detection.{key}"
+        yield _as_error(Refusal("unknown_parameter", {"param": param}), hint=f"not with {type_}")
 
 
-def _output_clear(session: ClientSession, _event: m.OutputAudioBufferClear) -> Refusals:
-    if session.config.transport != "websocket":
-        return []
-    return [_refusal("over a WebSocket the client plays; there is no output buffer to clear", "R-O2")]
+# -- audio -------------------------------------------------------------------------------------------------------------
 
 
-def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Refusals:
-    item, refusals = event.item, Refusals()
+def _append(session: ClientSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend) -> Problems:
+    audio = decode_base64(event.audio)
+    if audio is None:
+        yield _as_error(Refusal("invalid_audio", {"param": "audio", "detail": "expected base64"}))
+        return
+    most = session.config.limits.append_audio_bytes
+    if len(audio) > most:
+        yield _as_error(Refusal("audio_too_long", {"maximum": most, "length": len(audio)}))
+    reformats = any(pending.type == "session.update" for pending in session.acknowledgements.unanswered())
+    if len(audio) % session.input_audio.format.bytes_per_sample and not reformats:
+        yield _as_error(Refusal("invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"}))
+
+
+def _commit(session: ClientSession, _event: m.InputAudioBufferCommit) -> Problems:
+    if not session.input_audio.can_commit(MINIMUM_COMMIT_MS):
+        fields: dict[str, object] = {
+            "minimum_ms": MINIMUM_COMMIT_MS,
+            "buffered_ms": float(session.input_audio.uncommitted_ms),
+        }
+        yield _as_error(Refusal("input_audio_buffer_commit_empty", fields))
+
+
+def _output_clear(session: ClientSession, _event: m.OutputAudioBufferClear) -> Problems:
+    if session.config.transport == "websocket":
+        yield _error("over a WebSocket the client plays; there is no output buffer to clear", "R-O2")
+
+
+# -- items -------------------------------------------------------------------------------------------------------------
+
+
+def _item_create(session: ClientSession, event: m.ConversationItemCreate) -> Problems:
+    yield from _item(session, event.item, "item")
+    if isinstance(event.item, m.ItemReference):
+        fields: dict[str, object] = {
+            "value": event.item.type,
+            "supported": "in the input of a response only",
+            "param": "item.type",
+        }
+        yield _as_error(Refusal("invalid_value", fields), rule="R-C13")
+    previous = event.previous_item_id
+    if isinstance(previous, str) and previous not in ("", "root") and not _knows_item(session, previous):
+        yield _as_error(Refusal("item_create_invalid_previous_item_id", {"item_id": previous[:64]}))
+
+
+def _item(session: ClientSession, item: m.Item, path: str, calls: Collection[str] = ()) -> Problems:
+    """``calls`` are more calls that may be answered than the conversation's."""
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
-        if isinstance(value, str) and not _ID.match(value):
-            refusals.append(
-                _refusal(
-                    f"item.{name} must be 1 to 32 characters of A-Z a-z 0-9 _ -, not {len(value)} of {value[:40]!r}",
-                    "R-C11",
-                    "string_above_max_length" if len(value) > 32 else "invalid_value",
-                    f"item.{name}",
-                )
-            )
-    previous = event.previous_item_id
-    if isinstance(previous, str) and previous not in ("", "root") and not session.knows_item(previous):
-        refusals.append(
-            _refusal(
-                f"previous_item_id {previous!r} is no item of the conversation",
-                "R-C4",
-                "invalid_value",
-                "previous_item_id",
-            )
-        )
-    if isinstance(item, m.FunctionCallOutputItem) and not session.knows_call(item.call_id):
-        refusals.append(
-            _refusal(
-                f"call {item.call_id!r} is not in the conversation", "R-C12", "invalid_tool_call_id", "item.call_id"
-            )
-        )
+        if isinstance(value, str) and not (name == "call_id" and session.knows_call(value)):
+            refusal = problem_with_id(value, f"{path}.{name}")
+            if refusal is not None:
+                yield _as_error(refusal, rule="R-C11")
+    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in calls and not _knows_call(session, item):
+        yield _as_error(Refusal("invalid_tool_call_id", {"call_id": item.call_id[:64], "param": f"{path}.call_id"}))
     if isinstance(item, m.MessageItem):
-        refusals += _content(item)
-    return refusals
+        yield from _content(item, path, beta=session.dialect == "beta")
 
 
-_CONTENT_OF_ROLE: dict[str, tuple[type[object], ...]] = {
+_Writable: TypeAlias = m.InputText | m.InputAudio | m.InputImage | m.OutputText
+
+_CONTENT_OF_ROLE: Final[dict[str, tuple[type[_Writable], ...]]] = {
     "system": (m.InputText,),
     "user": (m.InputText, m.InputAudio, m.InputImage),
     "assistant": (m.OutputText,),
 }
 
 
-def _content(item: m.MessageItem) -> Refusals:
+def _content(item: m.MessageItem, path: str, *, beta: bool) -> Problems:
     allowed = _CONTENT_OF_ROLE.get(item.role)
     if allowed is None:
-        return []
-    return [
-        _refusal(
-            f"content of type {content.type!r} does not go into a message of the {item.role}"
-            + (" (assistant audio cannot be seeded: send its text as output_text)" if item.role == "assistant" else ""),
-            "R-C13",
-            "invalid_value",
-            f"item.content[{index}].type",
-        )
-        for index, content in enumerate(item.content)
-        if not isinstance(content, (*allowed, m.UnknownContent))
-    ]
+        return
+    for index, part in enumerate(item.content):
+        where = f"{path}.content[{index}]"
+        if not isinstance(part, (*allowed, m.UnknownContent)) or (not beta and isinstance(part, m.BETA_CONTENT)):
+            supported = ", ".join(repr(each.type) for each in allowed)
+            fields: dict[str, object] = {
+                "value": m.content_wire_type(part),
+                "supported": supported,
+                "param": f"{where}.type",
+            }
+            seeds = item.role == "assistant" and isinstance(part, m.OutputAudio | m.AudioPart)
+            hint = "assistant audio cannot be seeded: send its text as output_text" if seeds else ""
+            yield _as_error(Refusal("invalid_value", fields), rule="R-C13", hint=hint)
+        elif isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
+            yield _as_error(Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"}))
 
 
-def _known(code: str) -> Callable[[ClientSession, Any], Refusals]:
-    def known(session: ClientSession, event: m.ConversationItemDelete | m.ConversationItemRetrieve) -> Refusals:
-        if session.knows_item(event.item_id):
-            return []
-        return [_refusal(f"item {event.item_id!r} does not exist", "R-C10", code, "item_id")]
-
-    return known
+def _knows_item(session: ClientSession, item_id: str) -> bool:
+    return session.config.transport == "sideband" or session.knows_item(item_id)
 
 
-def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Refusals:
-    if not session.knows_item(event.item_id):
-        return [_refusal(f"item {event.item_id!r} does not exist", "R-C5", "item_truncate_invalid_item_id", "item_id")]
-    if not isinstance(event.audio_end_ms, int):
-        return [_refusal("audio_end_ms must be an integer of milliseconds", "R-C5", "invalid_type", "audio_end_ms")]
-    if event.audio_end_ms < 0:
-        return [
-            _refusal(
-                f"audio_end_ms is {event.audio_end_ms}, at least 0", "R-C5", "integer_below_min_value", "audio_end_ms"
-            )
-        ]
+def _knows_call(session: ClientSession, item: m.FunctionCallOutputItem) -> bool:
+    return session.config.transport == "sideband" or session.knows_call(item.call_id)
+
+
+def _delete(session: ClientSession, event: m.ConversationItemDelete) -> Problems:
+    if not _knows_item(session, event.item_id):
+        yield _as_error(Refusal("item_delete_invalid_item_id", {"item_id": event.item_id[:64]}), param="item_id")
+
+
+def _retrieve(session: ClientSession, event: m.ConversationItemRetrieve) -> Problems:
+    if not _knows_item(session, event.item_id):
+        yield _as_error(Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id[:64]}), param="item_id")
+
+
+def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Problems:
+    for param in ("audio_end_ms", "content_index"):
+        value: object = getattr(event, param)
+        if not isinstance(value, int):
+            fields: dict[str, object] = {"param": param, "expected": "an integer", "actual": type(value).__name__}
+            yield _as_error(Refusal("invalid_type", fields), rule="R-C5")
+            return
+        if value < 0:
+            fields = {"param": param, "minimum": 0, "value": value}
+            yield _as_error(Refusal("integer_below_min_value", fields), rule="R-C5")
+            return
+    if not _knows_item(session, event.item_id):
+        yield _as_error(Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id[:64]}), param="item_id")
+        return
     node = session.conversation.get(event.item_id)
-    if node is not None and not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
-        return [
-            _refusal("only audio that the model spoke can be truncated", "R-C5", "unsupported_content_type", "item_id")
-        ]
-    if node is None or not session.listener.plays:
-        return []  # over WebRTC no audio passes here, so nothing is known of its length (trap 31)
-    entry = session.playback.get(event.item_id, event.content_index)
-    if entry is None or not entry.received:
-        return [
-            _refusal("no audio of this part has been received", "R-C5", "unsupported_content_type", "content_index")
-        ]
-    received_ms = entry.format.ms(entry.received)
-    if event.audio_end_ms > received_ms:
-        return [
-            _refusal(
-                f"audio content of {received_ms} ms is already shorter than {event.audio_end_ms} ms",
-                "R-C5",
-                "invalid_value",
-                "audio_end_ms",
+    if node is None:
+        return
+    if not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
+        yield _as_error(Refusal("unsupported_content_type"), param="item_id")
+    elif session.listener.plays:  # elsewhere no audio passes here, so nothing is known of its length
+        entry = session.playback.get(event.item_id, event.content_index)
+        if entry is None or not entry.sent:
+            yield _as_error(
+                Refusal("unsupported_content_type"), param="content_index", hint="none of its audio has come"
             )
-        ]
-    return []
+        elif event.audio_end_ms > entry.format.ms(entry.sent):
+            fields = {"actual_ms": entry.format.ms(entry.sent), "audio_end_ms": event.audio_end_ms}
+            yield _as_error(Refusal("truncate_too_long", fields))
 
 
-def _response_cancel(session: ClientSession, event: m.ResponseCancel) -> Refusals:
+# -- responses ---------------------------------------------------------------------------------------------------------
+
+
+def _response_create(session: ClientSession, event: m.ResponseCreate) -> Problems:
+    if isinstance(session.configuration, m.TranscriptionSession):
+        yield _error("a transcription session has no responses", "R-S9")
+    params = event.response
+    if not isinstance(params, m.ResponseCreateParams):
+        return
+    for key in foreign_keys(params, session.dialect):
+        yield _as_error(Refusal("unknown_parameter", {"param": f"response.{key}"}))
+    if params.audio and params.audio.input is not UNSET:
+        yield _as_error(Refusal("unknown_parameter", {"param": "response.audio.input"}))
+    if params.conversation and params.conversation not in CONVERSATION_MODES:
+        fields: dict[str, object] = {"value": params.conversation[:64], "supported": listed(CONVERSATION_MODES)}
+        fields["param"] = "response.conversation"
+        yield _as_error(Refusal("invalid_value", fields))
+    yield from _modalities(params.output_modalities, "response.output_modalities")
+    known = session.configuration
+    voice, current = _voice(params.audio), _voice(known.audio) if known is not None else None
+    if params.conversation != "none" and session.has_spoken and None not in (voice, current) and voice != current:
+        yield _error(
+            f"the voice is {current!r} and was heard; a response in another is refused",
+            "R-S5",
+            "cannot_update_voice",
+            "response.audio.output.voice",
+        )
+    for refusal in problems_with_numbers(to_builtins(structs.replace(params, input=UNSET)), "response"):
+        yield _as_error(refusal)
+    metadata = problem_with_metadata(params.metadata)
+    if metadata is not None:
+        yield _as_error(metadata, rule="R-E7")
+    yield from _input(session, params.input or [])
+
+
+def _input(session: ClientSession, items: list[m.Item]) -> Problems:
+    """What a response is to read in place of the conversation: it may refer to members, and answer calls of its own."""
+    calls: set[str] = set()
+    for index, item in enumerate(items):
+        path = f"response.input[{index}]"
+        if isinstance(item, m.ItemReference):
+            if not isinstance(item.id, str):
+                yield _as_error(Refusal("missing_required_parameter", {"param": f"{path}.id"}))
+            elif not _knows_item(session, item.id):
+                yield _as_error(Refusal("item_reference_unknown", {"item_id": item.id[:64], "param": f"{path}.id"}))
+            continue
+        yield from _item(session, item, path, calls)
+        if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
+            calls.add(item.call_id)
+
+
+def _response_cancel(session: ClientSession, event: m.ResponseCancel) -> Problems:
+    if session.config.transport == "sideband":
+        return
     if isinstance(event.response_id, str):
         record = session.responses.get(event.response_id)
         active = record is not None and record.is_open
     else:
-        active = session.default_response is not None or bool(session.arbiter.sent)
-    if active:
-        return []
-    return [_refusal("no response is in progress", "R-Q7", "response_cancel_not_active")]
+        active = session.arbiter.is_busy
+    if not active:
+        yield _as_error(Refusal("response_cancel_not_active"))
 
 
-_CHECKS: dict[type[object], Callable[[ClientSession, Any], Refusals]] = {
+_CHECKS: Final[dict[type[object], Callable[[ClientSession, Any], Problems]]] = {
     m.SessionUpdate: _session_update,
     m.InputAudioBufferAppend: _append,
+    m.SessionInputAudioBufferAppend: _append,
     m.InputAudioBufferCommit: _commit,
     m.OutputAudioBufferClear: _output_clear,
     m.ConversationItemCreate: _item_create,
-    m.ConversationItemDelete: _known("item_delete_invalid_item_id"),
-    m.ConversationItemRetrieve: _known("item_retrieve_invalid_item_id"),
+    m.ConversationItemDelete: _delete,
+    m.ConversationItemRetrieve: _retrieve,
     m.ConversationItemTruncate: _truncate,
+    m.ResponseCreate: _response_create,
     m.ResponseCancel: _response_cancel,
 }

@@ -107,12 +107,16 @@ class Listener:
         """No more audio of this part will come."""
         entry = self._session.playback.done(item_id, content_index)
         if entry is not None:
-            self._settle(entry)
+            self._finished(entry)
 
     def finish_response(self, response_id: str) -> None:
         """No more audio of this response will come."""
         for entry in self._session.playback.response_done(response_id):
-            self._settle(entry)
+            self._finished(entry)
+
+    def _finished(self, entry: Entry) -> None:
+        self._session.conversation.measure(entry.item_id, entry.content_index, entry.format.ms(entry.sent))
+        self._settle(entry)
 
     # -- the player reports --------------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from antiphon import messages as m
+from antiphon.engine.checks import is_portable
 from antiphon.engine.conversation import ROOT, Conversation, Node
-from antiphon.engine.legality import is_portable
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 
 EVENT_ID = "antiphon_replay"

@@ -3,7 +3,7 @@
 One class for all adapters. It makes messages and hands them to the function it was bound to; whether that returns a
 value, a coroutine or nothing is the adapter's affair, and its type passes through. Payloads are our Structs or plain
 dicts as the API reference shows them. An argument that is left out stays absent on the wire, and None is null: the
-protocol tells the two apart.
+protocol tells the two apart. A dict may be in the beta's notation: it is put into GA's shape, as what is received is.
 
 A dict is checked on its way in. What no class describes would be lost when the message is written, and a value that
 does not fit would be repaired, so both are refused, by name. To say such a thing all the same, send an
@@ -20,6 +20,7 @@ from msgspec import UNSET, UnsetType
 from antiphon import messages as m
 from antiphon.engine.audio import encode_base64
 from antiphon.engine.codec import Rejected, Repaired, convert_client_event, to_builtins
+from antiphon.engine.dialects import read_client
 from antiphon.engine.errors import LocalProtocolError
 
 __all__ = ["Resources"]
@@ -33,23 +34,46 @@ Send: TypeAlias = Callable[[m.ClientEvent], R]
 Given: TypeAlias = str | UnsetType
 
 
+class TranslatedAudioResource(Generic[R]):
+    """``.session.input_audio_buffer`` of a translation"""
+
+    __slots__ = ("_append_audio", "_send")
+
+    def __init__(self, send: Send[R], append_audio: Callable[[Pcm], R] | None) -> None:
+        self._send = send
+        self._append_audio = append_audio
+
+    def append(self, *, audio: Pcm | str, event_id: Given = UNSET) -> R:
+        """Add audio to be translated: PCM16 at 24 kHz, or a string that is base64 already; silence too."""
+        if isinstance(audio, str):
+            return self._send(m.SessionInputAudioBufferAppend(audio=audio, event_id=event_id))
+        if self._append_audio is not None and event_id is UNSET:
+            return self._append_audio(audio)
+        return self._send(m.SessionInputAudioBufferAppend(audio=encode_base64(audio), event_id=event_id))
+
+
 class SessionResource(Generic[R]):
     """``.session``"""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_send", "input_audio_buffer")
 
-    def __init__(self, send: Send[R]) -> None:
+    def __init__(self, send: Send[R], append_audio: Callable[[Pcm], R] | None = None) -> None:
         self._send = send
+        self.input_audio_buffer = TranslatedAudioResource(send, append_audio)
+
+    def close(self, *, event_id: Given = UNSET) -> R:
+        """End a translation: what was sent is still translated, then the server ends the session."""
+        return self._send(m.SessionClose(event_id=event_id))
 
     def update(self, *, session: m.AnySession | Mapping[str, object], event_id: Given = UNSET) -> R:
         """Change the keys that ``session`` carries (null clears); one invalid key refuses them all (R-S3).
 
-        A dict without ``type`` is a "realtime" session. Raises `LocalProtocolError` for a dict that does not fit.
+        A dict without ``type`` is a "realtime" session; one of a translation says so. Raises `LocalProtocolError` for a
+        dict that does not fit.
         """
         if not isinstance(session, Mapping):
             return self._send(m.SessionUpdate(session=session, event_id=event_id))
-        # The beta's sessions have no type; the classes need one to choose by.
-        return self._send(_convert(m.SessionUpdate, event_id, session={"type": "realtime", **session}))
+        return self._send(_convert(m.SessionUpdate, event_id, session=dict(session)))
 
 
 class ItemResource(Generic[R]):
@@ -173,7 +197,7 @@ class ResponseResource(Generic[R, Q]):
 
 
 class Resources(Generic[R, Q]):
-    """The eleven commands of a client, bound to ``send``.
+    """The commands of a client, bound to ``send``.
 
     ``send(event)`` takes a finished message · ``create(event)`` takes a `ResponseCreate`, apart because adapters
     return a handle for it, on which its outcome is awaited (where they do not, it is ``send`` again) ·
@@ -189,7 +213,7 @@ class Resources(Generic[R, Q]):
         *,
         append_audio: Callable[[Pcm], R] | None = None,
     ) -> None:
-        self.session = SessionResource(send)
+        self.session = SessionResource(send, append_audio)
         self.conversation = ConversationResource(send)
         self.input_audio_buffer = InputAudioBufferResource(send, append_audio)
         self.output_audio_buffer = OutputAudioBufferResource(send)
@@ -199,7 +223,8 @@ class Resources(Generic[R, Q]):
 def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
     """An event of ``cls`` from plain JSON values; `LocalProtocolError` for what would be repaired or lost."""
     given = {name: value for name, value in (*fields.items(), ("event_id", event_id)) if value is not UNSET}
-    event = convert_client_event({"type": cls.type, **given})
+    _, given = read_client({"type": cls.type, **given})
+    event = convert_client_event(given)
     if isinstance(event, Rejected | Repaired):
         problem = event.problems[0] if isinstance(event, Repaired) else m.Problem("$", event.detail)
         raise LocalProtocolError(f"{cls.type}: {problem.path}: {problem.message}", rule="R-E5", param=problem.path[2:])
@@ -211,6 +236,7 @@ def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
         raise LocalProtocolError(
             f"{cls.type}: {lost} is no known field; to send it all the same, send an UnknownEvent",
             rule="R-E5",
+            code="unknown_parameter",
             param=lost[2:],
         )
     return cast(C, event)

@@ -13,20 +13,21 @@ from msgspec import UNSET, Struct, convert
 from antiphon import messages as m
 from antiphon.engine.actions import ResponseCancelled, ResponseRequested
 from antiphon.engine.audio import PCM16_24K, AudioFormat, byte_length, encode_base64
+from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.content import (
     ArgumentsDelta,
     AudioDelta,
-    Content,
     ItemFinished,
     ItemStarted,
+    ResponseContent,
     ResponseFinished,
     TextDelta,
 )
 from antiphon.engine.conversation import Node
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, ResponseRecord, StreamRecord
-from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE, problem_with_id
+from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE
 from antiphon.engine.settings import merged, modalities_of
 from antiphon.engine.timers import Timer
 
@@ -103,7 +104,7 @@ class Output:
             content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
         return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
 
-    def part(self, *, empty: bool = False) -> m.Content:
+    def part(self, *, empty: bool = False) -> m.Part:
         """Its content part."""
         text = "" if empty else self.text
         return m.TextPart(text=text) if self.kind == "text" else m.AudioPart(transcript=text)
@@ -224,7 +225,7 @@ class Responder:
             metadata=params.metadata or None,
         )
 
-    def take(self, content: Content, record: ResponseRecord) -> None:
+    def take(self, content: ResponseContent, record: ResponseRecord) -> None:
         """Say one piece of content that fits."""
         if isinstance(content, ItemStarted):
             self._begin_item(content, record)
@@ -239,7 +240,7 @@ class Responder:
             else:
                 self._write(output, content)
 
-    def problem_with(self, content: Content, record: ResponseRecord) -> LocalProtocolError | None:
+    def problem_with(self, content: ResponseContent, record: ResponseRecord) -> LocalProtocolError | None:
         """Why a piece of content does not fit where it came, before anything changes (L3)."""
         session = self._session
         if isinstance(content, ResponseFinished):
@@ -376,15 +377,19 @@ class Responder:
 
     def _speak(self, output: Output, content: AudioDelta) -> None:
         session = self._session
+        delivers = session.deliveries.are_ours
         output.samples += output.format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             session.has_spoken = True
             node = session.conversation.get(output.id)
-            if node is not None:  # the client may have deleted it meanwhile
+            if node is not None and (not delivers or session.deliveries.admits(output.record.id, output.id)):
+                # The client may have deleted it meanwhile, or cut its delivery.
                 session.spoken[output.id] = Spoken(output.format, output.samples)
                 if session.config.retain_output_audio and 0 not in node.cuts:
                     session.recordings.add(output.id, 0, output.format, content.audio)
                     session.trim()
+        if delivers:
+            return  # it goes another way than the events
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
@@ -480,7 +485,12 @@ class Responder:
             session.say(m.RateLimitsUpdated(rate_limits=list(session.rate_limits)))
         if record.in_conversation:
             cancelled = event.response.status == "cancelled"  # what it said is not played any more
-            session.hearing.await_voice(0 if cancelled else sum(output.played_ms for output in outputs))
+            if session.deliveries.are_ours:
+                playback_ms = session.deliveries.undelivered_ms(record.id)
+                session.deliveries.response_done(record.id)
+            else:
+                playback_ms = 0 if cancelled else sum(output.played_ms for output in outputs)
+            session.hearing.await_voice(playback_ms)
         self.close(record)
 
     def close(self, record: ResponseRecord) -> None:

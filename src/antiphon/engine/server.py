@@ -7,23 +7,26 @@ are the door in both directions, the session's configuration, the input audio bu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.actions import (
     Actions,
     Deliver,
     TransmitMessage,
 )
-from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger
+from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
     client_decoder,
+    convert_client_event,
     encode,
+    encode_json,
     encode_text,
     item_from_builtins,
     session_from_builtins,
@@ -33,14 +36,18 @@ from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
     TranscriptionResult,
+    TranslationContent,
 )
 from antiphon.engine.conversation import Conversation, Node
+from antiphon.engine.delivery import Deliveries
+from antiphon.engine.dialects import Dialect, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
+from antiphon.engine.keys import in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
-from antiphon.engine.refusals import CLOSE_OF, Refusal, refusal_of
+from antiphon.engine.refusals import CLOSE_OF, Refusal, error_event, listed, refusal_of
 from antiphon.engine.responding import Responder, Spoken
 from antiphon.engine.serving import (
     CONVERSATION_ITEM,
@@ -50,26 +57,26 @@ from antiphon.engine.serving import (
     SESSION,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import Json, initial, merged, unknown_parameter
+from antiphon.engine.settings import Json, asked_in, initial, merged, serves, settled, unknown_parameter
 from antiphon.engine.timers import Instant, Timer
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
 
-_FREE_EVENTS = (
-    m.Error,
-    m.RateLimitsUpdated,
-    m.ConversationCreated,
-    m.InputAudioBufferDtmfEventReceived,
-    m.McpListToolsInProgress,
-    m.McpListToolsCompleted,
-    m.McpListToolsFailed,
-    m.UnknownEvent,
+FreeEvent: TypeAlias = (
+    m.Error
+    | m.RateLimitsUpdated
+    | m.ConversationCreated
+    | m.InputAudioBufferDtmfEventReceived
+    | m.McpListToolsInProgress
+    | m.McpListToolsCompleted
+    | m.McpListToolsFailed
+    | m.UnknownEvent
 )
-"""What a server application may send by itself: nothing in the engine hangs on these."""
+"""What a server application may send by itself: nothing but the end of the session hangs on these."""
 
 _MOST_EVENT_ID = 512
-_SUPPORTED = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -84,11 +91,14 @@ class ServerSession(Session, role=Role.SERVER):
     __slots__ = (
         "_configuration",
         "_decode",
+        "_is_retired",
         "_unix_ns",
         "calls",
         "conversation",
         "conversation_id",
+        "deliveries",
         "detector",
+        "dialect",
         "finished_responses",
         "has_spoken",
         "heard",
@@ -121,14 +131,15 @@ class ServerSession(Session, role=Role.SERVER):
             raise TypeError("a server makes ids that others must not guess: it needs entropy")
         super().__init__(role, config, now=now, entropy=entropy, speaks_bytes=speaks_bytes)
         limits = config.limits
-        self._decode = client_decoder(limits.json_depth)
+        self.speak("beta" if config.dialect == "beta" else "ga")
         self._configuration: m.AnySession | None = None
         self._unix_ns: int | None = None
+        self._is_retired = False  # the client of this socket asked for a dialect that is not spoken any more
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.session_id = ""
         self.conversation_id = ""
-        self.settings: Json = initial(config.session)
+        self.settings: Json = initial(_given(config.session))
         self.output_format: AudioFormat = PCM16_24K
         self.conversation = Conversation(
             max_items=limits.conversation_items,
@@ -142,6 +153,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.responder = Responder(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
+        self.deliveries = Deliveries(self)
         self.recordings = Recordings(limits.item_audio_bytes)
         self.spoken: dict[str, Spoken] = {}
         self.calls: dict[str, None] = {}
@@ -184,8 +196,20 @@ class ServerSession(Session, role=Role.SERVER):
 
     @property
     def converses(self) -> bool:
-        """Whether the session has responses at all: one that only transcribes has none (R-S9)."""
-        return bool(self.settings["type"] != "transcription")
+        """Whether the session has responses at all: one that only transcribes, or translates, has none (R-S9)."""
+        return bool(self.settings["type"] == "realtime")
+
+    @property
+    def translates(self) -> bool:
+        """Whether this is a translation session."""
+        return bool(self.settings["type"] == "translation")
+
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The types of the events that this kind of session takes (R-X1)."""
+        if self.translates:
+            return translation.COMMANDS
+        return translation.CONVERSATION_COMMANDS if self.converses else translation.TRANSCRIPTION_COMMANDS
 
     @property
     def turn_detection(self) -> m.TurnDetection | None:
@@ -234,14 +258,18 @@ class ServerSession(Session, role=Role.SERVER):
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
             self.refused = Refusal("string_above_max_length", fields)
-        elif event.type not in _SUPPORTED:
-            self.refused = _unsupported(event.type)
+        elif type(event) not in HANDLERS or _step_type(event) not in self.supported:
+            self.refused = self._unsupported(event.type)
         elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
-            self.refused = unknown_parameter(raw, event)
+            unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
+            self.refused = unknown(raw, event)
         if self.refused is not None:
             self.refuse(event)
         else:
             HANDLERS[type(event)](self, event)
+
+    def _unsupported(self, event_type: str) -> Refusal:
+        return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self.supported)})
 
     def _rejected(self, text: Rejected) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
@@ -258,13 +286,21 @@ class ServerSession(Session, role=Role.SERVER):
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
+        if self.translates and repaired.event.type == m.SessionUpdate.type:
+            meant = translation.with_its_type(repaired.data)
+            again = repaired if meant is None else convert_client_event(meant)
+            if isinstance(again, m.SessionUpdate):
+                self.act(Deliver(again, raw))
+                self._take(again, raw)
+                return
+            repaired = again if isinstance(again, Repaired) else repaired
         event = repaired.event
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
             self.refused = Refusal("invalid_event_direction", {"value": event.type})
-        elif event.type not in _SUPPORTED:
-            self.refused = _unsupported(event.type)
+        elif _step_type(event) not in self.supported:
+            self.refused = self._unsupported(event.type)
         elif problems:
             self.refused = refusal_of(problems[0], repaired.data)
         else:
@@ -274,9 +310,13 @@ class ServerSession(Session, role=Role.SERVER):
 
     # -- events out ----------------------------------------------------------------------------------------------------
 
-    def send(self, event: m.ClientEvent | m.ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
+    def send(  # type: ignore[override]  # a client's session sends a client's events, a server's these
+        self, event: FreeEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        """Say what only the application knows. A fatal `Error` ends the session (R-S4), `RateLimitsUpdated` is what is
+        told after the next responses too (R-S8). `LocalProtocolError` for what is the engine's to say."""
         self._ready(now)
-        if not isinstance(event, _FREE_EVENTS):
+        if not isinstance(event, FreeEvent):
             raise LocalProtocolError(
                 f"{event.type} is the engine's to send: give content through generate, speech_started, transcribed",
                 rule="R-E6",
@@ -291,21 +331,38 @@ class ServerSession(Session, role=Role.SERVER):
         else:
             if isinstance(event, m.RateLimitsUpdated):
                 self.rate_limits = tuple(event.rate_limits)
-            self.say(event)
+            if isinstance(event, m.InputAudioBufferDtmfEventReceived):  # the only event without an id
+                self.act(TransmitMessage(encode(event)))
+            else:
+                self.say(event)
         return self.leave()
 
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
         """Put an event on the wire, with an id of its own."""
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
             event = structs.replace(event, event_id=self.next_id("event"))
-        self.act(TransmitMessage(encode(event)))
+        if self.dialect == "ga":
+            self.act(TransmitMessage(encode(event)))
+        elif (told := write_server(to_builtins(event))) is not None:
+            self.act(TransmitMessage(encode_json(told)))
 
     def refuse(self, event: object) -> None:
         """Answer ``event`` with the error that `refused` says."""
         assert self.refused is not None  # set by whoever refuses
         event_id = getattr(event, "event_id", None)
-        self.say(m.Error(error=self.refused.detail(event_id if isinstance(event_id, str) else None)))
+        refused = in_beta(self.refused) if self.dialect == "beta" else self.refused
+        self.say(m.Error(error=refused.detail(event_id if isinstance(event_id, str) else None)))
         self.refused = None
+
+    def speak(self, dialect: Dialect) -> None:
+        """Speak and understand ``dialect`` from here on."""
+        self.dialect: Dialect = dialect
+        self._decode = client_decoder(self.config.limits.json_depth, dialect, self.config.view)
+
+    def meant(self, dialect: Dialect) -> None:
+        if self.config.dialect == "auto":
+            self.speak(dialect)
+        self._is_retired = self.config.dialect == "ga" and dialect == "beta"
 
     def _ready(self, now: Instant) -> None:
         self.command_at(now)
@@ -330,6 +387,16 @@ class ServerSession(Session, role=Role.SERVER):
             self.output_format = named
         self.hearing.settings_changed()
 
+    def problem_with_query(self, query: str) -> Refusal | None:
+        model = asked_in(query).model
+        if model is None or serves(self.config.models, model):
+            return None
+        return Refusal("model_not_found", {"model": model[:64]})
+
+    def accept_query(self, query: str) -> None:
+        self.settings = settled(_given(self.config.session), asked_in(query))
+        self._settings_changed()
+
     def begin_generation(self) -> None:
         self.session_id = self.next_id("sess")
         self.conversation_id = self.next_id("conv")
@@ -339,7 +406,10 @@ class ServerSession(Session, role=Role.SERVER):
             changes["expires_at"] = expires_at
             self.timers.arm(Timer.EXPIRY, self.now + expires_at * SECOND - self._unix_ns)
         self.apply(changes)
-        self.step(SESSION, self.place, "internal.opened", None)
+        if self._is_retired:
+            self.step(SESSION, self.place, "internal.fatal_error", error_event("beta_api_shape_disabled"))
+        else:
+            self.step(SESSION, self.place, "internal.opened", None)
 
     def end(self, error: m.Error) -> None:
         """The session is over: close the socket as a fatal ``error`` says (R-S4)."""
@@ -360,6 +430,7 @@ class ServerSession(Session, role=Role.SERVER):
         self._unix_ns = unix_ns
 
     def let_go(self) -> None:
+        self.deliveries.lose()
         for record in [record for record in self.responses.values() if record.is_open]:
             self.step(RESPONSE, record, "internal.lost", None)
 
@@ -382,6 +453,28 @@ class ServerSession(Session, role=Role.SERVER):
             return ()
         self.enter(now)
         self.hearing.speech_stopped(audio_end_ms)
+        return self.leave()
+
+    def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
+        if not self.deliveries.are_ours:
+            raise self._not_mine("append_audio")
+        self._ready(now)
+        size, width = byte_length(pcm), self.input_audio.format.bytes_per_sample
+        if not size or size % width:
+            raise LocalProtocolError(f"{size} bytes are no whole samples of {width} bytes", rule="R-I6")
+        self.enter(now)
+        self.heard = bytes(pcm)
+        self.hearing.take_audio()
+        return self.leave()
+
+    def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
+        if not self.deliveries.are_ours:
+            raise self._not_mine("audio_played")
+        self._ready(now)
+        if not self.deliveries.check(item_id, content_index, samples):
+            return ()
+        self.enter(now)
+        self.deliveries.advance(item_id, samples)
         return self.leave()
 
     def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult, now: Instant) -> Actions:
@@ -441,11 +534,16 @@ class ServerSession(Session, role=Role.SERVER):
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
 
+    def forget_audio(self, item_id: str) -> None:
+        """An item is gone, and its sound with it."""
+        self.deliveries.forget(item_id)
+        self.spoken.pop(item_id, None)
+        self.recordings.forget(item_id)
+
     def trim(self) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
-            self.spoken.pop(node.id, None)
-            self.recordings.forget(node.id)
+            self.forget_audio(node.id)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
         if self.recordings.trim():
             self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")
@@ -454,6 +552,8 @@ class ServerSession(Session, role=Role.SERVER):
 
     def generate(self, content: Content, now: Instant) -> Actions:
         self.command_at(now)
+        if isinstance(content, TranslationContent):
+            return self._translate(content, now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
@@ -464,6 +564,19 @@ class ServerSession(Session, role=Role.SERVER):
             raise problem
         self.enter(now)
         self.responder.take(content, record)
+        return self.leave()
+
+    def _translate(self, content: TranslationContent, now: Instant) -> Actions:
+        if not self.translates:
+            raise LocalProtocolError(f"{type(content).__name__}: this session does not translate", rule="R-X1")
+        event = translation.event_of(content)
+        if self.link.state != "open" or event.type not in SESSION.cells[self.place.state]:
+            return ()  # the client left while the brain was at work
+        problem = translation.problem_with(content)
+        if problem is not None:
+            raise problem
+        self.enter(now)
+        self.step(SESSION, self.place, event.type, event)
         return self.leave()
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
@@ -479,6 +592,12 @@ class ServerSession(Session, role=Role.SERVER):
         load_server(self, snapshot, now)
 
 
-def _unsupported(event_type: str) -> Refusal:
-    supported = ", ".join(f"'{name}'" for name in _SUPPORTED)
-    return Refusal("unknown_event_type", {"value": event_type[:64], "supported": supported})
+def _step_type(event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed) -> str:
+    """The name under which the tables know an event of a client, whichever dialect's it came by."""
+    known = CLIENT_VIEWS["ga"].get(event.type)
+    return event.type if known is None else known.step_type
+
+
+def _given(session: Mapping[str, object] | None) -> Json | None:
+    """A configured session in GA's shape, whichever it was written in."""
+    return None if session is None else cast(Json, session_to_ga(dict(session)))

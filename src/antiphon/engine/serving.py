@@ -7,27 +7,28 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
+from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
+from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
+from antiphon.engine.link import LINK, End
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.refusals import Refusal, error_event
 from antiphon.engine.settings import problem_with_params, problem_with_update
 from antiphon.machines import build
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
 
-_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
-_MOST_ID = 32
 _CONTENT_OF_ROLE = {
     "system": ("input_text",),
     "user": ("input_text", "input_audio", "input_image"),
@@ -56,9 +57,12 @@ class SessionRules:
 
     @staticmethod
     def update_is_acceptable(_place: Place, session: ServerSession, event: m.SessionUpdate) -> bool:
-        session.refused = problem_with_update(
-            session.settings, to_builtins(event.session), has_spoken=session.has_spoken
-        )
+        if session.translates:
+            session.refused = translation.problem_with_update(event.session)
+        else:
+            session.refused = problem_with_update(
+                session.settings, to_builtins(event.session), has_spoken=session.has_spoken
+            )
         return session.refused is None
 
     @staticmethod
@@ -81,6 +85,28 @@ class SessionRules:
         event = error_event("session_expired", minutes=minutes)
         session.say(event)
         session.end(event)
+
+    translate_text = staticmethod(say)
+    translate_audio = staticmethod(say)
+
+    @staticmethod
+    def audio_is_acceptable(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> bool:
+        return InputAudioBufferRules.audio_is_acceptable(place, session, event)
+
+    @staticmethod
+    def append(_place: Place, session: ServerSession, _event: m.SessionInputAudioBufferAppend) -> None:
+        session.hearing.take_audio()
+
+    @staticmethod
+    def refuse_append(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> None:
+        if place.state == "closing":
+            session.refused = Refusal("translation_is_closing")
+        session.refuse(event)
+
+    @staticmethod
+    def end_translation(_place: Place, session: ServerSession, event: m.SessionClosed) -> None:
+        session.say(event)
+        session.step(LINK, session.link, "internal.close", End(1000, "", None))
 
 
 class InputAudioBufferRules:
@@ -106,7 +132,9 @@ class InputAudioBufferRules:
         session.say(event)
 
     @staticmethod
-    def audio_is_acceptable(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> bool:
+    def audio_is_acceptable(
+        _place: Place, session: ServerSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend
+    ) -> bool:
         session.refused = None
         audio = decode_base64(event.audio)
         if audio is None:
@@ -163,6 +191,12 @@ class InputAudioBufferRules:
     @staticmethod
     def renewed(_place: Place, session: ServerSession, _event: object) -> None:
         session.hearing.begin()
+
+
+class OutputAudioBufferRules:
+    """Effects of the output audio buffer's table, server side."""
+
+    say = staticmethod(say)
 
 
 class ResponseRules:
@@ -247,9 +281,8 @@ class ConversationItemRules:
     @staticmethod
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
         session.conversation.delete(item.id)
-        session.spoken.pop(item.id, None)
-        session.recordings.forget(item.id)
         session.say(event)
+        session.forget_audio(item.id)
 
     @staticmethod
     def lose(item: Node, _session: ServerSession, _event: object) -> None:
@@ -300,6 +333,7 @@ class TranscriptionRules:
 
 SESSION = build("session", SessionRules, role="server")
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="server")
+OUTPUT_AUDIO_BUFFER = build("output_audio_buffer", OutputAudioBufferRules, role="server")
 RESPONSE = build("response", ResponseRules, role="server")
 CONVERSATION_ITEM = build("conversation_item", ConversationItemRules, role="server")
 CONTENT_PART = build("content_part", ContentPartRules, role="server")
@@ -310,6 +344,11 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="server")
 
 def on_session_update(session: ServerSession, event: m.SessionUpdate) -> None:
     """`session.update`"""
+    session.step(SESSION, session.place, event.step_type, event)
+
+
+def on_translation(session: ServerSession, event: m.SessionInputAudioBufferAppend | m.SessionClose) -> None:
+    """The events of a translation's client."""
     session.step(SESSION, session.place, event.type, event)
 
 
@@ -322,6 +361,12 @@ def on_input_audio_buffer(
 
 def on_output_clear(session: ServerSession, event: m.OutputAudioBufferClear) -> None:
     """`output_audio_buffer.clear`: over a WebSocket there is no such buffer (R-O2)."""
+    if session.deliveries.are_ours:
+        cuts = session.deliveries.cut(interrupted=False)
+        session.deliveries.stop(cuts)
+        session.deliveries.clear(cuts)
+        session.deliveries.truncate(cuts)
+        return
     session.refused = Refusal(
         "invalid_value", {"value": event.type, "supported": "only over WebRTC and SIP", "param": "type"}
     )
@@ -379,9 +424,12 @@ def _problem_with_item(
             return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
             where = f"{path}.content[{index}]"
-            if part.type not in allowed:
+            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
                 supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal("invalid_value", {"value": part.type, "supported": supported, "param": f"{where}.type"})
+                return Refusal(
+                    "invalid_value",
+                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
+                )
             if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
                 return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
     return None
@@ -403,15 +451,6 @@ def _problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal 
             return refused
         if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
             calls.add(item.call_id)
-    return None
-
-
-def problem_with_id(value: str, param: str) -> Refusal | None:
-    """Why ``value`` is no id for an item or a call (R-C11), None when it is one."""
-    if len(value) > _MOST_ID:
-        return Refusal("string_above_max_length", {"param": param, "maximum": _MOST_ID, "length": len(value)})
-    if not _ID.match(value):
-        return Refusal("invalid_id_characters", {"param": param})
     return None
 
 
@@ -524,5 +563,12 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ConversationItemTruncate: on_item_truncate,
     m.ResponseCreate: on_response_create,
     m.ResponseCancel: on_response_cancel,
+    m.SessionInputAudioBufferAppend: on_translation,
+    m.SessionClose: on_translation,
 }
 """What each event of a client does to a server."""
+
+for _view in CLIENT_VIEWS.values():  # the same events by other names
+    for _seen in _view.values():
+        if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
+            HANDLERS[_seen] = HANDLERS[_known]

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overl
 from antiphon.engine import inputs
 from antiphon.engine.actions import Action, Actions, Closed, Report
 from antiphon.engine.config import Role, SessionConfig
-from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.dialects import Dialect
+from antiphon.engine.errors import Fault, LocalProtocolError, SnapshotError
 from antiphon.engine.link import LINK, End, Link
 from antiphon.engine.timers import Instant, Timer, Timers
 from antiphon.machines import STEPPERS, Row, Stateful, Table
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.conversation import Conversation
+    from antiphon.engine.refusals import Refusal
     from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
-    from antiphon.messages import ClientEvent, ServerEvent
+    from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """Gives that many random bytes. The engine has no source of its own."""
@@ -232,18 +234,25 @@ class Session(_Common):
         """Client: ``event`` with an event id, for those who wait for its `RequestSettled`; `send` does the same."""
         raise self._not_mine("identify")
 
-    def send(self, event: ClientEvent | ServerEvent, now: Instant, *, override: Collection[str] = ()) -> Actions:
-        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over."""
+    def send(
+        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over.
+
+        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
+        """
         raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
-        """Client: send microphone audio, whole samples in the session's input format (R-I6)."""
+        """Client: send microphone audio, whole samples in the session's input format (R-I6). Server, over WebRTC: what
+        came in beside the events."""
         raise self._not_mine("append_audio")
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
         """Client: the device has played ``samples`` of this part so far (cumulative; clamped to what was received).
 
         With ``playback="clock"`` nobody has to say it; a report that is ahead of the clock counts all the same.
+        Server, over WebRTC: so much of it has left (R-O1).
         """
         raise self._not_mine("audio_played")
 
@@ -294,7 +303,12 @@ class Session(_Common):
         role = checked(snapshot, getattr(cls, "role", None))
         session = cls._kind(role)(role, config, now=now, entropy=entropy)
         assert isinstance(session, cls)  # the role was checked
-        session._load(snapshot, now)
+        try:
+            session._load(snapshot, now)
+        except SnapshotError:
+            raise
+        except Exception as error:  # what was stored may contradict itself anywhere, and comes from outside
+            raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__})") from error
         return session
 
     # -- for the rules (guards, effects) and the level above
@@ -369,6 +383,13 @@ class Session(_Common):
         detail = f"the peer closed with {code}" + (f": {reason}" if reason else "")
         return End(code, reason, Fault("eof", detail, "R-L4"))
 
+    def problem_with_query(self, query: str) -> Refusal | None:
+        """Server: why a handshake with this ``query`` is not accepted, None when it is."""
+        return None
+
+    def accept_query(self, query: str) -> None:
+        """Server: it is accepted; what it asks for holds."""
+
     def begin_generation(self) -> None:
         """A socket has opened: what the role does first on it."""
 
@@ -377,6 +398,9 @@ class Session(_Common):
 
     def end_generation(self) -> None:
         """Another socket will follow: what belonged to the session of the old one is forgotten."""
+
+    def meant(self, dialect: Dialect) -> None:
+        """The handshake asks for this dialect; called before the socket is open."""
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -6,14 +6,16 @@ value at every level, and one that is wrong refuses them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from antiphon import messages as m
 from antiphon.engine.checks import parsed, problem_with_values, unknown_key
 from antiphon.engine.codec import to_builtins
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.messages.values import CONVERSATION_MODES
 
@@ -75,31 +77,28 @@ TRANSCRIPTION_DEFAULTS: Final[Json] = {
 }
 """The same for a session that only transcribes."""
 
+TRANSLATION_DEFAULTS: Final[Json] = {
+    "type": "translation",
+    "audio": {"input": {"transcription": None, "noise_reduction": None}, "output": {}},
+}
+"""The same for a session that translates."""
+
+_BY_TYPE: Final[Mapping[str, Json]] = {"transcription": TRANSCRIPTION_DEFAULTS, "translation": TRANSLATION_DEFAULTS}
+
 
 def initial(config: Mapping[str, Any] | None) -> Json:
     """What a session begins with, where the server's ``config`` names some of it."""
     config = config or {}
-    return merged(TRANSCRIPTION_DEFAULTS if config.get("type") == "transcription" else DEFAULTS, config)
+    return merged(_BY_TYPE.get(config.get("type", ""), DEFAULTS), config)
 
 
-_BETA_KEYS = frozenset(
-    {
-        "modalities",
-        "input_audio_format",
-        "input_audio_transcription",
-        "input_audio_noise_reduction",
-        "turn_detection",
-        "output_audio_format",
-        "voice",
-        "speed",
-        "temperature",
-        "max_response_output_tokens",
-    }
-)
 _SERVERS_KEYS = frozenset({"object", "id", "expires_at", "client_secret"})
 """What a session shows and no update names."""
+_ONLY_BETA = frozenset({"temperature"})
+"""What the classes have for the other dialect alone."""
 _WHOLE = frozenset({"prompt", "tool_choice", "tracing", "truncation"})
 """Objects that are one value: one of several shapes, or with keys of the client's own, which would pile up."""
+_MOST_FIELDS, _MOST_MODEL = 64, 256
 _MODALITIES = (["text"], ["audio"])
 _VAD_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "server_vad": frozenset({"threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms"}),
@@ -130,6 +129,40 @@ def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> Json:
     return result
 
 
+class Wanted(Struct, frozen=True):
+    """What the query of a handshake asks for."""
+
+    model: str | None = None
+    intent: str | None = None
+
+
+def asked_in(query: str) -> Wanted:
+    """``model`` (or Azure's ``deployment``) and ``intent`` of a handshake's query; of several the first counts."""
+    try:
+        pairs = parse_qsl(query, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return Wanted()
+    found = dict(reversed(pairs))
+    return Wanted(found.get("model", found.get("deployment")), found.get("intent"))
+
+
+def serves(models: Collection[str], model: str) -> bool:
+    """Whether a server of ``models`` (none: any) takes a client that asks for ``model``."""
+    return model in models if models else len(model) <= _MOST_MODEL
+
+
+def settled(config: Mapping[str, Any] | None, wanted: Wanted) -> Json:
+    """What a session begins with whose client asked for something: its kind, and the model of a conversation."""
+    settings = initial(config)
+    if wanted.intent == "transcription" and settings["type"] != "transcription":
+        # Of a server's own values those hold that a session of this kind has.
+        heard = (settings.get("audio") or {}).get("input")
+        settings = initial({"type": "transcription", "audio": {"input": heard}, "include": settings.get("include")})
+    if wanted.model is not None and settings["type"] == "realtime":
+        settings = merged(settings, {"model": wanted.model})
+    return settings
+
+
 def _detection(before: object, update: Json) -> Json:
     """Turn detection after ``update``: another type begins anew, but for what it does about a turn."""
     known = before if isinstance(before, dict) else {}
@@ -141,26 +174,26 @@ def _detection(before: object, update: Json) -> Json:
 
 
 def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCreate) -> Refusal | None:
-    """Why ``event``, which was read from ``text``, is refused for a key that it does not have, None if it has them all.
-
-    The flat keys of the other dialect are fields of the classes, and unknown all the same.
-    """
+    """Why ``event``, which was read from ``text``, is refused for a key that it has not, None if it has them all."""
     if isinstance(event, m.SessionUpdate):
         session = parsed(text, "session")
         if session is None:
             return None
-        refused = unknown_key(type(event.session), session, "session", without=_BETA_KEYS | _SERVERS_KEYS)
-        if refused is None and isinstance(event.session, m.TranscriptionSession):
-            audio = session.get("audio")
-            if isinstance(audio, dict) and "output" in audio:
+        refused = unknown_key(type(event.session), session, "session", without=_ONLY_BETA | _SERVERS_KEYS)
+        audio = session.get("audio")
+        output = audio.get("output") if isinstance(audio, dict) else None
+        if refused is None and output is not None:
+            if isinstance(event.session, m.TranscriptionSession):
                 return Refusal("unknown_parameter", {"param": "session.audio.output"})
+            if "language" in output and not isinstance(event.session, m.TranslationSession):
+                return Refusal("unknown_parameter", {"param": "session.audio.output.language"})
         return refused
     response = parsed(text, "response")
     if response is None:
         return None
     # Items are read as those of `conversation.item.create` are: their class knows what it wants to know.
     response = {key: value for key, value in response.items() if key != "input"}
-    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_BETA_KEYS)
+    refused = unknown_key(m.ResponseCreateParams, response, "response", without=_ONLY_BETA)
     if refused is None and isinstance(audio := response.get("audio"), dict) and "input" in audio:
         return Refusal("unknown_parameter", {"param": "response.audio.input"})
     return refused
@@ -170,7 +203,7 @@ def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Re
     """Why ``update`` (the ``session`` of a `session.update`, as JSON) is refused, None when it is not."""
     if update["type"] != settings["type"]:
         return Refusal("invalid_parameter", {"given": update["type"], "actual": settings["type"]})
-    refused = _problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
+    refused = problem_with_modalities(update.get("output_modalities"), "session.output_modalities")
     refused = refused or problem_with_values(update, "session") or _problem_with_detection(settings, update)
     if refused is not None:
         return refused
@@ -192,11 +225,20 @@ def _problem_with_detection(settings: Json, update: Json) -> Refusal | None:
     wanted = ((update.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
     current = ((settings.get("audio") or {}).get("input") or {}).get("turn_detection") or {}
     type_ = wanted.get("type", current.get("type", "server_vad"))
+    key = foreign_detection_key(wanted, type_)
+    return None if key is None else Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
+
+
+def foreign_detection_key(wanted: Mapping[str, object], type_: str) -> str | None:
+    """The first key of ``wanted`` that belongs to another way of detecting turns than ``type_``."""
     foreign = frozenset().union(*(keys for name, keys in _VAD_KEYS.items() if name != type_))
-    for key in wanted:
-        if key in foreign:
-            return Refusal("unknown_parameter", {"param": f"session.audio.input.turn_detection.{key}"})
-    return None
+    return next((key for key in wanted if key in foreign), None)
+
+
+def foreign_keys(holder: m.AnySession | m.ResponseCreateParams, dialect: Dialect) -> Iterator[str]:
+    """The fields of ``holder`` that no client of this dialect sets: those of the other one, and the server's own."""
+    foreign = _SERVERS_KEYS | _ONLY_BETA if dialect == "ga" else _SERVERS_KEYS
+    return (name for name in holder.__struct_fields__ if name in foreign and getattr(holder, name) is not UNSET)
 
 
 def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
@@ -210,18 +252,20 @@ def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
                 "param": "response.conversation",
             },
         )
-    refused = _problem_with_modalities(params.output_modalities, "response.output_modalities")
+    refused = problem_with_modalities(params.output_modalities, "response.output_modalities")
     refused = refused or problem_with_values(to_builtins(structs.replace(params, input=UNSET)), "response")
-    return refused or _problem_with_metadata(params.metadata)
+    return refused or problem_with_metadata(params.metadata)
 
 
-def _problem_with_modalities(wanted: object, param: str) -> Refusal | None:
+def problem_with_modalities(wanted: object, param: str) -> Refusal | None:
+    """Why ``wanted`` is no list of output modalities, None when it is one, or nothing was wanted."""
     if wanted is None or wanted is UNSET or wanted in _MODALITIES:
         return None
     return Refusal("invalid_modalities", {"value": wanted, "supported": "['text'] and ['audio']", "param": param})
 
 
-def _problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
+def problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
+    """Why metadata is refused: too many pairs, a key or a value too long. None when it is not."""
     if not metadata:
         return None
     if len(metadata) > METADATA_PAIRS:

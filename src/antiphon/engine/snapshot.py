@@ -28,6 +28,8 @@ from antiphon.engine.codec import (
 )
 from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
+from antiphon.engine.delivery import DeliveryState
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
@@ -97,6 +99,7 @@ class ClientState(Struct, frozen=True):
     """What only a client has."""
 
     place: str
+    dialect: Dialect
     detector: str
     configuration: dict[str, object] | None
     conversation: ConversationState
@@ -119,6 +122,7 @@ class ClientState(Struct, frozen=True):
     speech_end_ms: int | None
     fatal_code: str | None
     has_spoken: bool
+    translated_parts: int
     detection: TurnDetection | None
     usage: Usage
     rate_limits: list[RateLimitState]
@@ -130,6 +134,7 @@ class ServerState(Struct, frozen=True):
     """What only a server has, in a snapshot."""
 
     place: str
+    dialect: Dialect
     detector: str
     session_id: str
     conversation_id: str
@@ -142,6 +147,7 @@ class ServerState(Struct, frozen=True):
     outputs: list[OutputItemState]
     spoken: dict[str, Spoken]
     recordings: list[RecordingState]
+    deliveries: list[DeliveryState]
     rate_limits: list[RateLimit]
     has_spoken: bool
     speech_item_id: str | None
@@ -256,6 +262,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
     configuration, clock = session.configuration, session.listener.clock
     state = ClientState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         configuration=None if configuration is None else without_credentials(to_builtins(configuration)),
         conversation=session.conversation.dump(),
@@ -281,6 +288,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         speech_end_ms=session.speech_end_ms,
         fatal_code=session.fatal_code,
         has_spoken=session.has_spoken,
+        translated_parts=session.translated_parts,
         detection=session.detection,
         usage=session.usage,
         rate_limits=session.account.dump(now),
@@ -297,7 +305,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
 
 def _acknowledgements(state: AcknowledgementsState) -> AcknowledgementsState:
     pending = [replace(each, text=command_without_credentials(each.text)) for each in state.pending]
-    return AcknowledgementsState(state.sequence, pending)
+    return replace(state, pending=pending)
 
 
 def _renewal(state: RenewalState) -> RenewalState:
@@ -316,6 +324,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     load_common(session, snapshot.common, now)
     limits = session.config.limits
     session.place.state = state.place
+    session.dialect = state.dialect
     session.detector.state = state.detector
     session.configuration = None if state.configuration is None else session_from_builtins(state.configuration)
     session.conversation.load(state.conversation)
@@ -345,6 +354,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_end_ms = state.speech_end_ms
     session.fatal_code = state.fatal_code
     session.has_spoken = state.has_spoken
+    session.translated_parts = state.translated_parts
     session.detection = state.detection
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
@@ -368,6 +378,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
     outputs, params = session.responder.outputs, session.responder.params
     state = ServerState(
         place=session.place.state,
+        dialect=session.dialect,
         detector=session.detector.state,
         session_id=session.session_id,
         conversation_id=session.conversation_id,
@@ -396,6 +407,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
         ],
         spoken=dict(session.spoken),
         recordings=session.recordings.dump(),
+        deliveries=session.deliveries.dump(),
         rate_limits=list(session.rate_limits),
         has_spoken=session.has_spoken,
         speech_item_id=session.speech_item_id,
@@ -412,6 +424,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         raise SnapshotError("a snapshot of a server without its server half")
     load_common(session, snapshot.common, now)
     session.place.state = state.place
+    session.speak(state.dialect)
     session.detector.state = state.detector
     session.session_id = state.session_id
     session.conversation_id = state.conversation_id
@@ -441,6 +454,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
     session.recordings.load(state.recordings)
+    session.deliveries.load(state.deliveries)
     session.rate_limits = tuple(state.rate_limits)
     session.has_spoken = state.has_spoken
     session.speech_item_id = state.speech_item_id

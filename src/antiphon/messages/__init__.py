@@ -13,6 +13,18 @@ from ._base import (
     Message,
     ServerEventBase,
 )
+from .beta import (
+    ConversationItemInputAudioTranscriptionUpdated,
+    ResponseAudioDelta,
+    ResponseAudioDone,
+    ResponseAudioTranscriptDelta,
+    ResponseAudioTranscriptDone,
+    ResponseTextDelta,
+    ResponseTextDone,
+    TranscriptionSessionCreated,
+    TranscriptionSessionUpdate,
+    TranscriptionSessionUpdated,
+)
 from .client import (
     CLIENT_EVENTS,
     ClientEvent,
@@ -29,7 +41,10 @@ from .client import (
     SessionUpdate,
 )
 from .items import (
+    BETA_CONTENT,
     AudioPart,
+    BetaOutputAudio,
+    BetaOutputText,
     Content,
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -48,7 +63,9 @@ from .items import (
     MessageItem,
     OutputAudio,
     OutputText,
+    Part,
     TextPart,
+    content_wire_type,
 )
 from .objects import (
     AnySession,
@@ -166,6 +183,7 @@ from .unknown import (
 )
 
 __all__ = [
+    "BETA_CONTENT",
     "CLIENT_EVENTS",
     "SERVER_EVENTS",
     "TRANSLATION_EVENTS",
@@ -177,6 +195,8 @@ __all__ = [
     "AudioOutput",
     "AudioPart",
     "AudioTranscription",
+    "BetaOutputAudio",
+    "BetaOutputText",
     "CachedTokenDetails",
     "ClientEvent",
     "ClientEventBase",
@@ -194,6 +214,7 @@ __all__ = [
     "ConversationItemInputAudioTranscriptionDelta",
     "ConversationItemInputAudioTranscriptionFailed",
     "ConversationItemInputAudioTranscriptionSegment",
+    "ConversationItemInputAudioTranscriptionUpdated",
     "ConversationItemRetrieve",
     "ConversationItemRetrieved",
     "ConversationItemTruncate",
@@ -247,6 +268,7 @@ __all__ = [
     "OutputAudioBufferStopped",
     "OutputText",
     "OutputTokenDetails",
+    "Part",
     "Problem",
     "Prompt",
     "RateLimit",
@@ -254,6 +276,10 @@ __all__ = [
     "RealtimeSession",
     "Reasoning",
     "Response",
+    "ResponseAudioDelta",
+    "ResponseAudioDone",
+    "ResponseAudioTranscriptDelta",
+    "ResponseAudioTranscriptDone",
     "ResponseCancel",
     "ResponseContentPartAdded",
     "ResponseContentPartDone",
@@ -276,6 +302,8 @@ __all__ = [
     "ResponseOutputItemDone",
     "ResponseOutputTextDelta",
     "ResponseOutputTextDone",
+    "ResponseTextDelta",
+    "ResponseTextDone",
     "ResponseUsage",
     "RetentionRatioTruncation",
     "ServerEvent",
@@ -300,6 +328,9 @@ __all__ = [
     "TracingConfiguration",
     "TranscriptionLanguage",
     "TranscriptionSession",
+    "TranscriptionSessionCreated",
+    "TranscriptionSessionUpdate",
+    "TranscriptionSessionUpdated",
     "TranscriptionTokenDetails",
     "TranscriptionUsage",
     "TranslationSession",
@@ -309,5 +340,6 @@ __all__ = [
     "UnknownItem",
     "UnknownTool",
     "VoiceReference",
+    "content_wire_type",
     "values",
 ]

@@ -12,6 +12,10 @@ Maybe = Union[T, None, UnsetType]  # noqa: UP007 - the `|` spelling cannot be su
 """An optional field. `UNSET` means that the key is absent, `None` that it is present and null: the protocol gives the
 two different meanings (an omitted key keeps its value, null clears it), so neither may turn into the other."""
 
+Mark = UnsetType
+"""A field of the beta's notation, which no object in GA's shape has. A document that has one does not fit its class, so
+it goes to the dialect edge and comes back with the value in its GA place; the typed decoder pays nothing for it."""
+
 # The content of a document whose shape the protocol leaves open: schemas, unknown events, prompt variables.
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -56,14 +60,25 @@ class Message(Struct, frozen=True):
 
 
 class Event(Message, frozen=True, tag_field="type"):
-    """The base of both directions. `type` is the name that `match event.type` sees, on class and instance."""
+    """The base of both directions.
+
+    `type` is the name that `match event.type` sees, on class and instance: that of the chosen view. `wire_type` is the
+    value of `type` in the JSON text that an event of this class comes from or is written as, and `step_type` the name
+    under which the tables of the machines know it. All three are one, but for the classes of `antiphon.messages.beta`.
+    """
 
     type: ClassVar[str]
+    wire_type: ClassVar[str]
+    step_type: ClassVar[str]
 
-    @property
-    def wire_type(self) -> str:
-        """The value of `type` in the JSON text that this event comes from or is written as."""
-        return self.type
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        name = cls.__dict__.get("type")
+        if name is not None:
+            if "wire_type" not in cls.__dict__:
+                cls.wire_type = name
+            if not hasattr(cls, "step_type"):
+                cls.step_type = name
 
 
 class ClientEventBase(Event, frozen=True, kw_only=True):

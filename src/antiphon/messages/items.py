@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import UNSET
 
@@ -61,26 +61,47 @@ class OutputAudio(_AudioContent, frozen=True, kw_only=True, tag="output_audio"):
     type: ClassVar[Literal["output_audio"]] = "output_audio"
 
 
+class BetaOutputText(OutputText, frozen=True, kw_only=True, gc=False, tag="text"):
+    """`output_text` by the name that the beta gave it, and that published examples of GA still show.
+
+    It reads as what it is and is written as it came; a server that speaks GA takes it from no client.
+    """
+
+
+class BetaOutputAudio(OutputAudio, frozen=True, kw_only=True, tag="audio"):
+    """`output_audio` by the name that the beta gave it."""
+
+
 class TextPart(Message, frozen=True, kw_only=True, gc=False, tag_field="type", tag="text"):
-    """Text from the model as `response.content_part.*` shows it. In beta dialects and clones items hold it too."""
+    """Text from the model as `response.content_part.*` shows it."""
 
     type: ClassVar[Literal["text"]] = "text"
     text: str
 
 
 class AudioPart(_AudioContent, frozen=True, kw_only=True, tag="audio"):
-    """Audio from the model as `response.content_part.*` shows it. In beta dialects and clones items hold it too."""
+    """Audio from the model as `response.content_part.*` shows it."""
 
     type: ClassVar[Literal["audio"]] = "audio"
 
 
 # A tagged union cannot hold a fallback class, so only the type checker sees it here; the codec puts instances in.
 if TYPE_CHECKING:
-    Content: TypeAlias = (
-        InputText | InputAudio | InputImage | OutputText | OutputAudio | TextPart | AudioPart | UnknownContent
+    Content: TypeAlias = InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownContent
+    Part: TypeAlias = (
+        InputText | InputAudio | InputImage | OutputText | OutputAudio | UnknownContent | TextPart | AudioPart
     )
 else:
-    Content = InputText | InputAudio | InputImage | OutputText | OutputAudio | TextPart | AudioPart
+    Content = InputText | InputAudio | InputImage | OutputText | OutputAudio | BetaOutputText | BetaOutputAudio
+    Part = InputText | InputAudio | InputImage | OutputText | OutputAudio | TextPart | AudioPart
+
+BETA_CONTENT: Final = (BetaOutputText, BetaOutputAudio)
+"""Content by names of the beta dialect."""
+
+
+def content_wire_type(content: Part) -> str:
+    """The value of `type` in the JSON text of a content part."""
+    return content.type if isinstance(content, UnknownContent) else str(content.__struct_config__.tag)
 
 
 # --- items ------------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from msgspec import UNSET
+from msgspec import UNSET, field
 
-from ._base import JsonObject, Maybe, Message
+from ._base import JsonObject, Mark, Maybe, Message
 from .unknown import UnknownTool
 
 # --- audio ------------------------------------------------------------------------------------------------------------
@@ -94,16 +94,14 @@ class AudioConfig(Message, frozen=True, kw_only=True):
 
 
 class FunctionTool(Message, frozen=True, kw_only=True, tag_field="type", tag="function"):
-    """A function that the model may call; `parameters` is its JSON Schema.
-
-    `function` is where some vendors put name, description and parameters instead of beside `type`.
-    """
+    """A function that the model may call; `parameters` is its JSON Schema."""
 
     type: ClassVar[Literal["function"]] = "function"
     name: Maybe[str] = UNSET
     description: Maybe[str] = UNSET
     parameters: Maybe[JsonObject] = UNSET
-    function: Maybe[JsonObject] = UNSET
+
+    _function: Mark = field(default=UNSET, name="function")
 
 
 class ToolFilter(Message, frozen=True, kw_only=True):
@@ -203,8 +201,8 @@ class ClientSecret(Message, frozen=True, kw_only=True, gc=False):
 class SessionBase(Message, frozen=True, kw_only=True, tag_field="type"):
     """What all kinds of session have. `expires_at` is in unix seconds.
 
-    The last fields are the flat beta notation, which Azure Voice Live, xAI and others still send, sometimes
-    beside the nested one. They are kept as they came: the dialect edge moves them into `audio`.
+    The flat notation of the beta, which Azure Voice Live, xAI and others still send, sometimes beside the nested one,
+    is moved into `audio` where a session is read.
     """
 
     type: ClassVar[str]
@@ -215,15 +213,18 @@ class SessionBase(Message, frozen=True, kw_only=True, tag_field="type"):
     include: Maybe[list[str]] = UNSET
     client_secret: Maybe[ClientSecret] = UNSET
 
-    modalities: Maybe[list[str]] = UNSET
-    input_audio_format: Maybe[str] = UNSET
-    input_audio_transcription: Maybe[AudioTranscription] = UNSET
-    input_audio_noise_reduction: Maybe[NoiseReduction] = UNSET
-    turn_detection: Maybe[TurnDetection] = UNSET
+    _modalities: Mark = field(default=UNSET, name="modalities")
+    _input_audio_format: Mark = field(default=UNSET, name="input_audio_format")
+    _input_audio_transcription: Mark = field(default=UNSET, name="input_audio_transcription")
+    _input_audio_noise_reduction: Mark = field(default=UNSET, name="input_audio_noise_reduction")
+    _turn_detection: Mark = field(default=UNSET, name="turn_detection")
 
 
 class RealtimeSession(SessionBase, frozen=True, kw_only=True, tag="realtime"):
-    """A session that converses. `max_output_tokens` counts the tokens of one response; "inf" is no limit."""
+    """A session that converses. `max_output_tokens` counts the tokens of one response; "inf" is no limit.
+
+    `temperature` is of the beta dialect alone.
+    """
 
     type: ClassVar[Literal["realtime"]] = "realtime"
     model: Maybe[str] = UNSET
@@ -238,11 +239,12 @@ class RealtimeSession(SessionBase, frozen=True, kw_only=True, tag="realtime"):
     truncation: Maybe[str | RetentionRatioTruncation] = UNSET
     prompt: Maybe[Prompt] = UNSET
 
-    output_audio_format: Maybe[str] = UNSET
-    voice: Maybe[str | VoiceReference] = UNSET
-    speed: Maybe[float] = UNSET
     temperature: Maybe[float] = UNSET
-    max_response_output_tokens: Maybe[int | Literal["inf"]] = UNSET
+
+    _output_audio_format: Mark = field(default=UNSET, name="output_audio_format")
+    _voice: Mark = field(default=UNSET, name="voice")
+    _speed: Mark = field(default=UNSET, name="speed")
+    _max_response_output_tokens: Mark = field(default=UNSET, name="max_response_output_tokens")
 
 
 class TranscriptionSession(SessionBase, frozen=True, kw_only=True, tag="transcription"):

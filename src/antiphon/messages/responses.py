@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, field
 
-from ._base import Maybe, Message
+from ._base import Mark, Maybe, Message
 from .items import Item
-from .objects import AudioConfig, FailureDetail, Prompt, Reasoning, Tool, ToolChoice, VoiceReference
+from .objects import AudioConfig, FailureDetail, Prompt, Reasoning, Tool, ToolChoice
 
 
 class StatusDetails(Message, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class Response(Message, frozen=True, kw_only=True):
     """One response of the model: `status` as in `values.RESPONSE_STATUSES`.
 
     `conversation_id` is null for a response outside the default conversation. `max_output_tokens` counts tokens, "inf"
-    is no limit. The last fields are beta notation, kept as they came; the dialect edge translates them.
+    is no limit. `temperature` is of the beta dialect alone.
     """
 
     object: Maybe[str] = UNSET
@@ -74,18 +74,19 @@ class Response(Message, frozen=True, kw_only=True):
     usage: Maybe[ResponseUsage] = UNSET
     metadata: Maybe[dict[str, str]] = UNSET
 
-    modalities: Maybe[list[str]] = UNSET
-    voice: Maybe[str | VoiceReference] = UNSET
-    output_audio_format: Maybe[str] = UNSET
     temperature: Maybe[float] = UNSET
+
+    _modalities: Mark = field(default=UNSET, name="modalities")
+    _voice: Mark = field(default=UNSET, name="voice")
+    _output_audio_format: Mark = field(default=UNSET, name="output_audio_format")
 
 
 class ResponseCreateParams(Message, frozen=True, kw_only=True):
     """What one response does differently from its session; a key that is absent leaves the session's value.
 
     `conversation` is "auto" or "none" (outside the conversation). `input` replaces the conversation as context, and may
-    be empty. `metadata` holds at most 16 pairs, keys of 64 and values of 512 characters. The last fields are
-    beta notation, kept as they came; the dialect edge translates them.
+    be empty. `metadata` holds at most 16 pairs, keys of 64 and values of 512 characters. `temperature` is of the beta
+    dialect alone.
     """
 
     conversation: Maybe[str] = UNSET
@@ -101,8 +102,9 @@ class ResponseCreateParams(Message, frozen=True, kw_only=True):
     metadata: Maybe[dict[str, str]] = UNSET
     prompt: Maybe[Prompt] = UNSET
 
-    modalities: Maybe[list[str]] = UNSET
-    voice: Maybe[str | VoiceReference] = UNSET
-    output_audio_format: Maybe[str] = UNSET
-    max_response_output_tokens: Maybe[int | Literal["inf"]] = UNSET
     temperature: Maybe[float] = UNSET
+
+    _modalities: Mark = field(default=UNSET, name="modalities")
+    _voice: Mark = field(default=UNSET, name="voice")
+    _output_audio_format: Mark = field(default=UNSET, name="output_audio_format")
+    _max_response_output_tokens: Mark = field(default=UNSET, name="max_response_output_tokens")

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, get_args
 from msgspec import UNSET, UnsetType
 
 from ._base import Maybe, ServerEventBase
-from .items import Content, Item
+from .items import Item, Part
 from .objects import (
     AnySession,
     Conversation,
@@ -67,20 +67,19 @@ class RateLimitsUpdated(ServerEventBase, frozen=True, kw_only=True, tag="rate_li
 # --- conversation items -----------------------------------------------------------------------------------------------
 
 
-class ConversationItemCreated(ServerEventBase, frozen=True, kw_only=True, tag="conversation.item.created"):
-    """A new item, in beta dialects; GA servers send `added` and `done` instead."""
-
-    type: ClassVar[Literal["conversation.item.created"]] = "conversation.item.created"
-    previous_item_id: Maybe[str] = UNSET
-    item: Item
-
-
 class ConversationItemAdded(ServerEventBase, frozen=True, kw_only=True, tag="conversation.item.added"):
     """An item enters the conversation after `previous_item_id`; null is the front on OpenAI."""
 
     type: ClassVar[Literal["conversation.item.added"]] = "conversation.item.added"
     previous_item_id: Maybe[str] = UNSET
     item: Item
+
+
+class ConversationItemCreated(ConversationItemAdded, frozen=True, kw_only=True, tag="conversation.item.created"):
+    """A new item, in beta dialects, where no `conversation.item.done` follows; GA servers send `added` and `done`."""
+
+    type: ClassVar[Literal["conversation.item.created"]] = "conversation.item.created"  # type: ignore[assignment]
+    step_type: ClassVar[str] = "conversation.item.created"
 
 
 class ConversationItemDone(ServerEventBase, frozen=True, kw_only=True, tag="conversation.item.done"):
@@ -151,7 +150,7 @@ class ConversationItemInputAudioTranscriptionSegment(
 class ConversationItemInputAudioTranscriptionCompleted(
     ServerEventBase, frozen=True, kw_only=True, tag="conversation.item.input_audio_transcription.completed"
 ):
-    """The whole transcript, replacing the deltas. xAI repeats it, with `status` "in_progress" until the last.
+    """The whole transcript, replacing the deltas. One that says it is not the last is read as an `Updated` (xAI).
 
     Some vendors leave `usage` out although it is documented as required.
     """
@@ -165,7 +164,7 @@ class ConversationItemInputAudioTranscriptionCompleted(
     usage: Maybe[TranscriptionUsage] = UNSET
     languages: Maybe[list[TranscriptionLanguage]] = UNSET
     logprobs: Maybe[list[LogProb]] = UNSET
-    status: Maybe[str] = UNSET
+    status: Maybe[Literal["completed"]] = UNSET
 
 
 class ConversationItemInputAudioTranscriptionFailed(
@@ -313,7 +312,7 @@ class ResponseContentPartAdded(ServerEventBase, frozen=True, kw_only=True, tag="
     item_id: str
     output_index: int
     content_index: int
-    part: Content | UnsetType = UNSET
+    part: Part | UnsetType = UNSET
 
 
 class ResponseContentPartDone(ServerEventBase, frozen=True, kw_only=True, tag="response.content_part.done"):
@@ -324,7 +323,7 @@ class ResponseContentPartDone(ServerEventBase, frozen=True, kw_only=True, tag="r
     item_id: str
     output_index: int
     content_index: int
-    part: Content | UnsetType = UNSET
+    part: Part | UnsetType = UNSET
 
 
 class ResponseOutputTextDelta(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="response.output_text.delta"):

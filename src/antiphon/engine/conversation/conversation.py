@@ -23,10 +23,12 @@ from .links import Link, Tombstone, block_of
 from .nodes import Node, Record, Taken
 from .order import ItemsView, Order
 from .state import ConversationState, PlaceState, TombstoneState, node_from, record_from, record_state
-from .text import Cut, Transcription
+from .text import Transcription
 
 ROOT: Final = "root"
 """The ``previous_item_id`` with which a client asks for the front."""
+
+_UNPLACED = "\0"  # before the id of an item that waits to be placed itself, and not for another; no id begins so
 
 _EARLY_SHARE = 4  # a quarter of the text may be held for items that have not come
 
@@ -144,6 +146,7 @@ class Conversation:
         previous_item_id: str | UnsetType | None = UNSET,
         *,
         clone: bool = False,
+        unplaced: bool = False,
         generated: bool = False,
         response_id: str | None = None,
     ) -> Placement:
@@ -151,7 +154,8 @@ class Conversation:
 
         Without a predecessor (null, absent or empty) that is the front; with ``clone``, for servers that never name
         one, the end. A predecessor that is gone still marks its place. One that has not come is waited for at the
-        end. An id that was deleted names a new item.
+        end. ``unplaced``: the server has not said yet where it belongs, and may still (`place`); it waits at the end
+        too. An id that was deleted names a new item.
         """
         previous = previous_item_id if isinstance(previous_item_id, str) and previous_item_id else None
         problem = None
@@ -163,7 +167,10 @@ class Conversation:
         node.response_id = response_id
 
         order = self._order
-        if previous is None:
+        if unplaced:
+            order.append(node)
+            order.wait(node, _UNPLACED + node.id)
+        elif previous is None:
             if clone:
                 order.append(node)
             else:
@@ -184,6 +191,31 @@ class Conversation:
         if not order.release(node.id, node):
             problem = problem or Misplaced.CYCLE
         return Placement(node, problem)
+
+    def awaits_place(self, item_id: str) -> bool:
+        """Whether nothing has said where the item belongs; it stands at the end until then."""
+        return self._order.waits_for(_UNPLACED + item_id)
+
+    def place(self, item_id: str, previous_item_id: str | UnsetType | None, *, clone: bool = False) -> Misplaced | None:
+        """Where an item belongs that `awaits_place`: as in `add`. What was put behind it moves with it."""
+        waiting, order = _UNPLACED + item_id, self._order
+        node = self._index.get(item_id)
+        previous = previous_item_id if isinstance(previous_item_id, str) and previous_item_id else None
+        if node is not None:
+            node.previous_item_id = previous
+        if previous is None and clone:
+            order.give_up(waiting)
+        elif previous is None or (previous == ROOT and self._place_of(previous) is None):
+            order.release(waiting, order.front)
+        elif previous == item_id:
+            order.give_up(waiting)
+            return Misplaced.SELF
+        elif (anchor := self._place_of(previous)) is None:
+            order.wait_instead(waiting, previous)
+            return Misplaced.UNKNOWN_PREDECESSOR
+        elif not order.release(waiting, anchor):
+            return Misplaced.CYCLE
+        return None
 
     def insert(
         self,
@@ -228,21 +260,19 @@ class Conversation:
         """``conversation.item.retrieved``: as much of ``item`` as the server knows. Its audio is not kept."""
         return self._update(item, done=False)
 
-    def truncate(
-        self, item_id: str, content_index: int, audio_end_ms: int, received_ms: int | None = None
-    ) -> Cut | None:
-        """A part was cut at ``audio_end_ms``, of ``received_ms`` of audio that came (None: unknown).
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int, audio_ms: int | None = None) -> Taken:
+        """A part was cut at ``audio_end_ms``, of ``audio_ms`` of audio that was made (None: unknown).
 
-        Its text becomes the words that were heard, and stays so whatever comes later; cut again at a smaller value,
-        it gets shorter, at a larger one it stays. Answers the cut that counts, or None if there is no such item.
+        Its text becomes the words that were heard, measured by all of its text and audio, whenever that comes. Cut
+        again at a smaller value, it gets shorter, at a larger one it stays.
         """
+        return self._write(item_id, lambda record: record.truncate(content_index, audio_end_ms, audio_ms))
+
+    def measure(self, item_id: str, content_index: int, audio_ms: int) -> None:
+        """All of a part's audio is there. Matters if the part was cut before."""
         node = self._index.get(item_id)
-        if node is None:
-            return None
-        before = node.text_bytes
-        cut = node.truncate(content_index, audio_end_ms, received_ms)
-        self._text_bytes += node.text_bytes - before
-        return cut
+        if node is not None and (place := node.cut_places.get(content_index)) is not None:
+            node.truncate(content_index, place.audio_end_ms, audio_ms)
 
     def delete(self, item_id: str) -> Node | None:
         """The item is gone; late events for it are recognised. Answers its node, or None if there was none.

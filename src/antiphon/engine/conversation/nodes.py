@@ -11,7 +11,7 @@ from antiphon.messages import Item
 
 from .items import item_id, item_status, item_texts, size_of, without_audio
 from .links import Link
-from .text import STREAM_CHARGE, Cut, PartText, Transcription, heard_prefix, utf8_size
+from .text import STREAM_CHARGE, Cut, CutPlace, PartText, Transcription, heard_prefix, utf8_size
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
@@ -25,7 +25,7 @@ _STATUSES: Mapping[str, Status] = MappingProxyType(
 
 _NO_PARTS: Mapping[int, PartText] = MappingProxyType({})
 _NO_TRANSCRIPTIONS: Mapping[int, Transcription] = MappingProxyType({})
-_NO_CUTS: Mapping[int, Cut] = MappingProxyType({})
+_NO_CUTS: Mapping[int, CutPlace] = MappingProxyType({})
 
 
 class Taken(StrEnum):
@@ -37,8 +37,6 @@ class Taken(StrEnum):
     """Its item has not come; kept for it."""
     OVERFLOW = "overflow"
     """As ``EARLY``, but a limit was met: what had been kept longest was given up."""
-    CUT = "cut"
-    """The part was truncated: the heard words stay. Nothing changed."""
     CLOSED = "closed"
     """The text, or the whole item, is final already. Nothing changed."""
     DELETED = "deleted"
@@ -65,7 +63,7 @@ class Record(Link):
         self.text_bytes = 0
         self._parts: dict[int, PartText] | None = None
         self._transcriptions: dict[int, Transcription] | None = None
-        self._cuts: dict[int, Cut] | None = None
+        self._cuts: dict[int, CutPlace] | None = None
 
     @property
     def parts(self) -> Mapping[int, PartText]:
@@ -78,8 +76,8 @@ class Record(Link):
         return _NO_TRANSCRIPTIONS if self._transcriptions is None else self._transcriptions
 
     @property
-    def cuts(self) -> Mapping[int, Cut]:
-        """Truncations by content index; read-only."""
+    def cut_places(self) -> Mapping[int, CutPlace]:
+        """Where parts were truncated, by content index; read-only."""
         return _NO_CUTS if self._cuts is None else self._cuts
 
     def part(self, content_index: int) -> PartText:
@@ -104,8 +102,6 @@ class Record(Link):
 
     def text_delta(self, content_index: int, delta: str) -> Taken:
         """More generated text, transcript or arguments."""
-        if self._cuts is not None and content_index in self._cuts:
-            return Taken.CUT
         if self.finished:
             return Taken.CLOSED
         part = self._parts.get(content_index) if self._parts is not None else None
@@ -118,8 +114,6 @@ class Record(Link):
 
     def text_done(self, content_index: int, text: str) -> Taken:
         """The whole generated text, in place of its deltas. Repeated, the latest counts."""
-        if self._cuts is not None and content_index in self._cuts:
-            return Taken.CUT
         if self.finished:
             return Taken.CLOSED
         part = self.part(content_index)
@@ -170,14 +164,22 @@ class Record(Link):
         self.text_bytes += utf8_size(error or "") - utf8_size(transcription.error or "")
         transcription.error = error
 
-    def set_cut(self, content_index: int, cut: Cut) -> None:
-        """Put ``cut`` in the place of an earlier one of the same part."""
+    def truncate(self, content_index: int, audio_end_ms: int, audio_ms: int | None) -> Taken:
+        """A part was cut: see `Conversation.truncate`. The earliest cut counts, and the longest audio."""
+        before = self.cut_places.get(content_index)
+        if before is not None:
+            audio_end_ms = min(audio_end_ms, before.audio_end_ms)
+            audio_ms = max((ms for ms in (audio_ms, before.audio_ms) if ms is not None), default=None)
+        self.set_cut(content_index, CutPlace(max(0, audio_end_ms), audio_ms))
+        return Taken.APPLIED
+
+    def set_cut(self, content_index: int, place: CutPlace) -> None:
+        """Put ``place`` in the place of an earlier one of the same part."""
         if self._cuts is None:
             self._cuts = {}
-        before = self._cuts.get(content_index)
-        self.text_bytes += STREAM_CHARGE if before is None else -utf8_size(before.heard)
-        self.text_bytes += utf8_size(cut.heard)
-        self._cuts[content_index] = cut
+        if content_index not in self._cuts:
+            self.text_bytes += STREAM_CHARGE
+        self._cuts[content_index] = place
 
 
 class Node(Record):
@@ -212,17 +214,25 @@ class Node(Record):
         """
         own = item_texts(self.item)
         indexes = set(own)
-        indexes.update(self.parts, self.transcriptions, self.cuts)
+        indexes.update(self.parts, self.transcriptions, self.cut_places)
         return "\n".join(text for index in sorted(indexes) if (text := self._text(index, own)))
 
     def text_at(self, content_index: int) -> str:
         """As ``text``, of one part alone; "" where nothing is known."""
         return self._text(content_index, item_texts(self.item))
 
+    @property
+    def cuts(self) -> dict[int, Cut]:
+        """Truncations by content index, each with the words that were heard, as far as words and audio are known."""
+        own = item_texts(self.item)
+        return {index: Cut(place.audio_end_ms, self._text(index, own)) for index, place in self.cut_places.items()}
+
     def _text(self, content_index: int, own: dict[int, str]) -> str:
-        cut = self.cuts.get(content_index)
-        if cut is not None:
-            return cut.heard
+        whole = self._whole_text(content_index, own)
+        place = self.cut_places.get(content_index)
+        return whole if place is None else heard_prefix(whole, place.audio_end_ms, place.audio_ms)
+
+    def _whole_text(self, content_index: int, own: dict[int, str]) -> str:
         stream: PartText | Transcription | None
         for stream in (self.transcriptions.get(content_index), self.parts.get(content_index)):
             if stream is not None and stream.text_bytes:
@@ -239,17 +249,23 @@ class Node(Record):
         """Take over the texts that came before the item. ``early`` is used up."""
         self._parts = early._parts
         self._transcriptions = early._transcriptions
+        self._cuts = early._cuts
         self.text_bytes += early.text_bytes
 
     def update(self, item: Item, *, done: bool = False) -> None:
         """Replace the announcement. With ``done`` it is the last word, and its texts replace what streamed.
 
-        What ``item`` does not say is not forgotten: a text that was known stays, in its part.
+        What ``item`` does not say is not forgotten: a text that was known stays, in its part. So does that of a part
+        which was cut, where ``item`` says only the beginning of it: what was heard is measured by the whole.
         """
         item = without_audio(item)
-        texts = item_texts(item)
-        for index, text in item_texts(self.item).items():
-            if not text or index in self.cuts or texts.get(index):
+        texts, own = item_texts(item), item_texts(self.item)
+        for index in self.cut_places:
+            whole, shown = self._whole_text(index, own), texts.get(index, "")
+            if whole != shown and whole.startswith(shown):
+                texts[index] = ""
+        for index, text in own.items():
+            if not text or texts.get(index):
                 continue
             part = self.part(index)
             if not part.text_bytes:
@@ -267,19 +283,6 @@ class Node(Record):
             self.status = "incomplete" if status == "incomplete" else "completed"
         else:
             self.status = _status(item) or self.status
-
-    def truncate(self, content_index: int, audio_end_ms: int, received_ms: int | None) -> Cut:
-        """Keep what was heard of a part: see `Conversation.truncate`."""
-        before = self.cuts.get(content_index)
-        if before is None:
-            heard = heard_prefix(self.text_at(content_index), audio_end_ms, received_ms)
-        elif audio_end_ms < before.audio_end_ms:
-            heard = heard_prefix(before.heard, audio_end_ms, before.audio_end_ms)
-        else:
-            return before
-        cut = Cut(max(0, audio_end_ms), heard)
-        self.set_cut(content_index, cut)
-        return cut
 
     def __repr__(self) -> str:
         return f"Node(id={self.id!r}, type={self.item.type!r}, state={self.state!r}, status={self.status!r})"

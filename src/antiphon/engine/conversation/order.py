@@ -76,6 +76,21 @@ class Order:
         if len(self._blocks) > self.max_waiting:
             self._give_up(next(iter(self._blocks)))
 
+    def waits_for(self, predecessor: str) -> bool:
+        """Whether anything waits for ``predecessor``."""
+        return predecessor in self._waiting
+
+    def wait_instead(self, predecessor: str, instead: str) -> None:
+        """What waits for ``predecessor`` waits for ``instead``."""
+        for block in self._waiting.pop(predecessor, ()):
+            block.waits_for = instead
+            self._waiting.setdefault(instead, {})[block] = None
+
+    @property
+    def front(self) -> Link:
+        """The anchor of what goes to the very front."""
+        return self._root
+
     def release(self, predecessor: str, anchor: Link) -> bool:
         """Move what waits for ``predecessor`` directly behind ``anchor``, one after the other as they came.
 

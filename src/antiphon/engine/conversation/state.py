@@ -9,7 +9,7 @@ from msgspec import Struct
 from antiphon.engine.codec import item_from_builtins, to_builtins
 
 from .nodes import Held, Node, Record, Status
-from .text import Cut
+from .text import CutPlace
 
 
 class StreamState(Struct, frozen=True, omit_defaults=True):
@@ -27,7 +27,7 @@ class CutState(Struct, frozen=True):
 
     index: int
     audio_end_ms: int
-    heard: str
+    audio_ms: int | None
 
 
 class ItemState(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,7 +93,7 @@ def record_state(record: Record, block: int | None = None) -> RecordState:
             StreamState(index, heard.text, heard.final, heard.state, heard.error)
             for index, heard in record.transcriptions.items()
         ],
-        cuts=[CutState(index, cut.audio_end_ms, cut.heard) for index, cut in record.cuts.items()],
+        cuts=[CutState(index, place.audio_end_ms, place.audio_ms) for index, place in record.cut_places.items()],
         block=block,
     )
 
@@ -133,7 +133,7 @@ def _restore_texts(record: Record, state: RecordState) -> None:
         if stream.error is not None:
             record.set_error(transcription, stream.error)
     for cut in state.cuts:
-        record.set_cut(cut.index, Cut(cut.audio_end_ms, cut.heard))
+        record.set_cut(cut.index, CutPlace(cut.audio_end_ms, cut.audio_ms))
 
 
 def _item_state(node: Node) -> ItemState:

@@ -97,6 +97,13 @@ class Transcription(TextStream):
         self.error: str | None = None
 
 
+class CutPlace(Struct, frozen=True):
+    """Where a part was cut: ``audio_end_ms`` from its start, of ``audio_ms`` in all (None: unknown)."""
+
+    audio_end_ms: int
+    audio_ms: int | None = None
+
+
 class Cut(Struct, frozen=True):
     """Where a part was cut: ``audio_end_ms`` from its start, and ``heard``, the words that were spoken until then."""
 
@@ -104,18 +111,17 @@ class Cut(Struct, frozen=True):
     heard: str
 
 
-def heard_prefix(text: str, audio_end_ms: int, received_ms: int | None) -> str:
-    """The whole words of ``text`` that fit into the first ``audio_end_ms`` of the ``received_ms`` of audio it belongs
-    to.
+def heard_prefix(text: str, audio_end_ms: int, audio_ms: int | None) -> str:
+    """The whole words of ``text`` that fit into the first ``audio_end_ms`` of the ``audio_ms`` of audio it belongs to.
 
     Speech is taken to be even, which is right to about a word. Where the length of the audio is unknown (None: a server
     that delivers the audio itself), the text is kept whole unless nothing was heard at all.
     """
     if audio_end_ms <= 0:
         return ""
-    if received_ms is None or audio_end_ms >= received_ms:
+    if audio_ms is None or audio_end_ms >= audio_ms:
         return text
-    end = len(text) * audio_end_ms // received_ms
+    end = len(text) * audio_end_ms // audio_ms
     for position in range(end, max(-1, end - _LONGEST_WORD), -1):
         if _between_words(text, position):
             return text[:position].rstrip()

@@ -1,0 +1,315 @@
+"""Streams: text, transcripts, audio and arguments as they grow, each by itself.
+
+A response may speak in several parts and call several functions at once, and two responses may run side by side; their
+deltas interleave. A `Stream` is one of them, known by its `StreamKey`. `Streams` takes events one after another
+(`Streams.feed`), tells callbacks, and can be read as an iterator: `Streams.read` over any iterable of events,
+`Streams.read_async` over any asynchronous one, under any event loop.
+
+* The whole value of a ``done`` event replaces what the deltas said.
+* ``response.done`` ends what is still open: then `Stream.interrupted` is true, and `Stream.text` is what had come.
+* ``conversation.item.truncated`` leaves the words that were heard, by the rule of the conversation; given the
+  conversation of a session, its own words are taken, so that both always say the same.
+
+Memory is bounded: the oldest finished streams go first, then the oldest of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
+
+import pybase64
+from msgspec import Struct
+
+from antiphon.engine.audio import PCM16_24K, AudioFormat
+from antiphon.engine.conversation import Conversation
+from antiphon.engine.conversation.text import TextStream, heard_prefix
+from antiphon.messages import Malformed
+from antiphon.toolkit.event_types import aliases_of
+
+__all__ = ["Stream", "StreamKey", "StreamKind", "StreamUpdate", "Streams"]
+
+
+class Typed(Protocol):
+    """Anything with a ``type``: an event of `antiphon.messages`."""
+
+    @property
+    def type(self) -> str: ...
+
+
+class StreamKind(StrEnum):
+    """What grows: ``text`` and ``transcript`` of what the model says, its ``audio``, the ``arguments`` of its calls."""
+
+    TEXT = "text"
+    TRANSCRIPT = "transcript"
+    AUDIO = "audio"
+    ARGUMENTS = "arguments"
+
+
+class StreamKey(NamedTuple):
+    """Where it grows. Arguments have no content part; their ``content_index`` is 0."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+    kind: StreamKind
+
+
+class Stream:
+    """One stream. ``done``: nothing more will come. ``interrupted``: its response ended first. ``cut``: only what was
+    heard is left of it. ``deltas``: how many came."""
+
+    __slots__ = ("_audio", "_text", "audio_bytes", "cut", "deltas", "done", "interrupted", "key")
+
+    def __init__(self, key: StreamKey) -> None:
+        self.key = key
+        self.deltas = 0
+        self.done = self.interrupted = self.cut = False
+        self.audio_bytes = 0
+        self._text = TextStream()
+        self._audio: list[str] | None = None
+
+    @property
+    def kind(self) -> StreamKind:
+        """What grows here."""
+        return self.key.kind
+
+    @property
+    def text(self) -> str:
+        """What was said so far; of a finished one all of it, of a cut one what was heard. Empty for audio."""
+        return self._text.text
+
+    @property
+    def audio(self) -> bytes:
+        """The sound so far, in the format of the session; empty unless `Streams` was told to ``keep_audio``."""
+        return b"".join(map(pybase64.b64decode, self._audio or ()))
+
+    def __repr__(self) -> str:
+        what = f"{self.audio_bytes} bytes" if self.kind is StreamKind.AUDIO else f"{len(self.text)} characters"
+        state = "cut" if self.cut else "interrupted" if self.interrupted else "done" if self.done else "open"
+        return f"<Stream {self.kind} of {self.key.item_id!r}: {what}, {state}>"
+
+
+class StreamUpdate(Struct, frozen=True, gc=False):
+    """What one event did to one stream: ``delta`` is what was added (base64 for audio), empty at the end."""
+
+    stream: Stream
+    delta: str
+
+    @property
+    def pcm(self) -> bytes:
+        """The bytes of an audio ``delta``. Raises ValueError when it is no base64."""
+        return pybase64.b64decode(self.delta, validate=True)
+
+    def __repr__(self) -> str:
+        return f"StreamUpdate(stream={self.stream!r}, delta=<{len(self.delta)} characters>)"
+
+
+Callback = Callable[[StreamUpdate], object]
+
+
+class Streams:
+    """The streams of a conversation.
+
+    ``conversation``: that of the session the events come from; its words are then used for what was cut.
+    ``format``: of the model's audio, to know how long it is; asked for when there is no conversation.
+    ``keep_audio``: hold the sound too. ``max_streams``, ``max_bytes`` (of text in UTF-8 and of audio in base64): what
+    is held at most; both at least 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        conversation: Conversation | None = None,
+        format: AudioFormat = PCM16_24K,
+        keep_audio: bool = False,
+        max_streams: int = 256,
+        max_bytes: int = 16 * 1024 * 1024,
+    ) -> None:
+        if max_streams < 1 or max_bytes < 1:
+            raise ValueError("max_streams and max_bytes must be at least 1")
+        self._conversation = conversation
+        self._format = format
+        self._keep_audio = keep_audio
+        self._max_streams = max_streams
+        self._max_bytes = max_bytes
+        self._streams: dict[StreamKey, Stream] = {}
+        self._bytes = 0
+        self._on_delta: dict[StreamKind, list[Callback]] = {}
+        self._on_done: dict[StreamKind, list[Callback]] = {}
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @property
+    def streams(self) -> Mapping[StreamKey, Stream]:
+        """What is held, oldest first; a live view."""
+        return MappingProxyType(self._streams)
+
+    def of_item(self, item_id: str, kind: StreamKind | str | None = None) -> tuple[Stream, ...]:
+        """The streams of an item, of one kind or of all, in the order in which they began."""
+        return tuple(each for key, each in self._streams.items() if key.item_id == item_id and kind in (None, key.kind))
+
+    # -- callbacks -----------------------------------------------------------------------------------------------------
+
+    def on_delta(self, kind: StreamKind | str, callback: Callback) -> Callback:
+        """Call ``callback`` with each `StreamUpdate` that adds something to a stream of this kind.
+
+        Callbacks are called in the order in which they were given; what one raises is raised out of `feed`, when the
+        stream has grown already.
+        """
+        self._on_delta.setdefault(StreamKind(kind), []).append(callback)
+        return callback
+
+    def on_done(self, kind: StreamKind | str, callback: Callback) -> Callback:
+        """Call ``callback`` once for each stream of this kind that ends, and once more if it is cut later."""
+        self._on_done.setdefault(StreamKind(kind), []).append(callback)
+        return callback
+
+    # -- events in -----------------------------------------------------------------------------------------------------
+
+    def feed(self, event: Typed) -> tuple[StreamUpdate, ...]:
+        """Take an event; answers what it did. Events that concern no stream do nothing."""
+        feeder = _FEEDERS.get(event.type)
+        if feeder is None or type(event) is Malformed:  # what could not be read says nothing of where it belongs
+            return ()
+        return feeder(self, event)
+
+    def read(self, events: Iterable[Typed]) -> Iterator[StreamUpdate]:
+        """The updates of these events, as they come."""
+        for event in events:
+            yield from self.feed(event)
+
+    async def read_async(self, events: AsyncIterable[Typed]) -> AsyncIterator[StreamUpdate]:
+        """The updates of these events (a connection is such an iterable), as they come."""
+        async for event in events:
+            for update in self.feed(event):
+                yield update
+
+    def _grow(self, kind: StreamKind, event: Any) -> tuple[StreamUpdate, ...]:
+        stream = self._at(kind, event)
+        delta = event.delta
+        if stream.done:
+            return ()  # a straggler: the whole is known, or the listener has been cut off
+        stream.deltas += 1
+        if kind is StreamKind.AUDIO:
+            stream.audio_bytes += len(delta) * 3 // 4 - delta[-2:].count("=")
+            if self._keep_audio:
+                if stream._audio is None:
+                    stream._audio = []
+                stream._audio.append(delta)
+                self._bytes += len(delta)
+        else:
+            self._bytes += stream._text.append(delta)
+        if self._bytes > self._max_bytes:
+            self._trim()
+        update = StreamUpdate(stream, delta)
+        for callback in self._on_delta.get(kind, ()):
+            callback(update)
+        return (update,)
+
+    def _finish(self, kind: StreamKind, event: Any, whole: str | None) -> tuple[StreamUpdate, ...]:
+        stream = self._at(kind, event)
+        if stream.done:
+            return ()
+        if whole is not None:
+            self._replace(stream, whole)
+        return (self._end(stream),)
+
+    def _end(self, stream: Stream) -> StreamUpdate:
+        stream.done = True
+        update = StreamUpdate(stream, "")
+        for callback in self._on_done.get(stream.kind, ()):
+            callback(update)
+        return update
+
+    def _finish_response(self, event: Any) -> tuple[StreamUpdate, ...]:
+        ended = []
+        for stream in [each for each in self._streams.values() if each.key.response_id == event.response.id]:
+            if not stream.done:
+                stream.interrupted = True
+                ended.append(self._end(stream))
+        return tuple(ended)
+
+    def _truncate(self, event: Any) -> tuple[StreamUpdate, ...]:
+        cut = []
+        mine = [each for each in self.of_item(event.item_id) if each.key.content_index == event.content_index]
+        sound = next((each.audio_bytes for each in mine if each.kind is StreamKind.AUDIO), 0)
+        for stream in mine:
+            if stream.kind in (StreamKind.TEXT, StreamKind.TRANSCRIPT):
+                self._replace(stream, self._heard(stream, event.audio_end_ms, sound))
+                stream.cut = True
+                cut.append(self._end(stream))
+        return tuple(cut)
+
+    def _heard(self, stream: Stream, audio_end_ms: int, audio_bytes: int) -> str:
+        node = None if self._conversation is None else self._conversation.get(stream.key.item_id)
+        known = None if node is None else node.cuts.get(stream.key.content_index)
+        if known is not None:
+            return known.heard
+        received_ms = self._format.ms(audio_bytes // self._format.bytes_per_sample) if audio_bytes else None
+        return heard_prefix(stream.text, audio_end_ms, received_ms)
+
+    # -- what is held --------------------------------------------------------------------------------------------------
+
+    def _at(self, kind: StreamKind, event: Any) -> Stream:
+        index = 0 if kind is StreamKind.ARGUMENTS else event.content_index
+        key = StreamKey(event.response_id, event.item_id, index, kind)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = Stream(key)
+            if len(self._streams) > self._max_streams:
+                self._trim()
+        return stream
+
+    def _replace(self, stream: Stream, text: str) -> None:
+        self._bytes -= stream._text.text_bytes
+        stream._text.replace(text)
+        self._bytes += stream._text.text_bytes
+
+    def _trim(self) -> None:
+        """Forget the oldest, finished ones first, but never the newest."""
+        newest = next(reversed(self._streams))
+        for finished in (True, False):
+            for key in [key for key, each in self._streams.items() if each.done is finished and key != newest]:
+                if len(self._streams) <= self._max_streams and self._bytes <= self._max_bytes:
+                    return
+                gone = self._streams.pop(key)
+                self._bytes -= gone._text.text_bytes + sum(map(len, gone._audio or ()))
+
+
+Feeder = Callable[[Streams, Any], tuple[StreamUpdate, ...]]
+
+
+def _grows(kind: StreamKind) -> Feeder:
+    return lambda streams, event: streams._grow(kind, event)
+
+
+def _ends(kind: StreamKind, field: str | None) -> Feeder:
+    def end(streams: Streams, event: Any) -> tuple[StreamUpdate, ...]:
+        whole = None if field is None else getattr(event, field)
+        return streams._finish(kind, event, whole if isinstance(whole, str) else None)
+
+    return end
+
+
+_BY_GA_NAME: Final[Mapping[str, Feeder]] = {
+    "response.output_text.delta": _grows(StreamKind.TEXT),
+    "response.output_text.done": _ends(StreamKind.TEXT, "text"),
+    "response.output_audio_transcript.delta": _grows(StreamKind.TRANSCRIPT),
+    "response.output_audio_transcript.done": _ends(StreamKind.TRANSCRIPT, "transcript"),
+    "response.output_audio.delta": _grows(StreamKind.AUDIO),
+    "response.output_audio.done": _ends(StreamKind.AUDIO, None),
+    "response.function_call_arguments.delta": _grows(StreamKind.ARGUMENTS),
+    "response.function_call_arguments.done": _ends(StreamKind.ARGUMENTS, "arguments"),
+    "response.mcp_call_arguments.delta": _grows(StreamKind.ARGUMENTS),
+    "response.mcp_call_arguments.done": _ends(StreamKind.ARGUMENTS, "arguments"),
+    "response.done": Streams._finish_response,
+    "conversation.item.truncated": Streams._truncate,
+}
+
+_FEEDERS: Final[Mapping[str, Feeder]] = {
+    alias: feeder for name, feeder in _BY_GA_NAME.items() for alias in aliases_of(name)
+}
+"""What an event does, by each of its names."""

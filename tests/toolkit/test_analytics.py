@@ -1,0 +1,209 @@
+"""The numbers of a session: each measured as the module says, in bounded memory, the same when merged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pybase64
+import pytest
+
+from antiphon import messages as m
+from antiphon.toolkit import Analysis, Analytics
+from antiphon.toolkit.analytics import Direction
+
+MS = 1_000_000
+PLACE: dict[str, Any] = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+SOUND = pybase64.b64encode(bytes(4800)).decode()  # 100 ms
+
+CREATED = m.ResponseCreated(response=m.Response(id="r", status="in_progress", output=[]))
+TEXT = m.ResponseOutputTextDelta(delta="a", **PLACE)
+SPOKEN = m.ResponseOutputAudioTranscriptDelta(delta="a", **PLACE)
+AUDIO = m.ResponseOutputAudioDelta(delta=SOUND, **PLACE)
+STARTED = m.InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0)
+STOPPED = m.InputAudioBufferSpeechStopped(item_id="u", audio_end_ms=900)
+COMMITTED = m.InputAudioBufferCommitted(item_id="u", previous_item_id=None)
+
+Line = tuple[float, Direction, Any]
+
+
+def done(status: str = "completed", **fields: Any) -> m.ResponseDone:
+    return m.ResponseDone(response=m.Response(id="r", status=status, output=[], **fields))
+
+
+def analysed(*lines: Line) -> Analysis:
+    analytics = Analytics()
+    for at, direction, event in lines:
+        analytics.observe(direction, event, int(at * MS))
+    return analytics.analysis()
+
+
+def test_a_spoken_turn_is_timed_as_the_user_waits() -> None:
+    analysis = analysed(
+        (0, "server", STARTED),
+        (900, "server", STOPPED),
+        (905, "server", COMMITTED),
+        (950, "server", CREATED),
+        (1100, "server", SPOKEN),
+        (1150, "server", AUDIO),
+        (1200, "server", AUDIO),
+        (1250, "server", done()),
+    )
+    assert (analysis.turns, analysis.responses, analysis.interruptions) == (1, {"completed": 1}, 0)
+    assert analysis.time_to_first_token.max == 150
+    assert analysis.time_to_first_audio.max == 200
+    assert analysis.turn_latency.max == 200  # from the end of speech, not from the commit
+    assert analysis.response_duration.max == 300
+    assert analysis.audio_received_ms == 200
+    assert analysis.duration_ms == 1250
+
+
+def test_a_turn_that_was_committed_by_hand_ends_with_the_commit() -> None:
+    analysis = analysed((0, "server", COMMITTED), (100, "server", CREATED), (300, "server", TEXT))
+    assert analysis.turn_latency.max == 300
+
+
+def test_a_typed_turn_ends_when_the_answer_is_asked_for() -> None:
+    item = m.MessageItem(role="user", content=[m.InputText(text="hello")])
+    analysis = analysed(
+        (0, "client", m.ConversationItemCreate(item=item)),
+        (10, "client", m.ResponseCreate()),
+        (100, "server", CREATED),
+        (110, "server", TEXT),
+    )
+    assert (analysis.turns, analysis.turn_latency.max) == (1, 100)
+
+
+def test_speech_during_a_response_is_an_interruption() -> None:
+    details = m.StatusDetails(type="cancelled", reason="turn_detected")
+    analysis = analysed(
+        (0, "server", CREATED),
+        (10, "server", STARTED),
+        (20, "server", done("cancelled", status_details=details)),
+        (30, "server", m.ConversationItemTruncated(item_id="i", content_index=0, audio_end_ms=480)),
+        (40, "server", STARTED),
+    )
+    assert analysis.interruptions == 1
+    assert analysis.cancelled_by == {"turn_detected": 1}
+    assert (analysis.truncations.count, analysis.truncations.max) == (1, 480)
+
+
+def test_the_time_of_a_tool_is_from_its_call_to_its_output() -> None:
+    where = {"response_id": "r", "item_id": "i", "output_index": 0, "call_id": "c"}
+    output = m.FunctionCallOutputItem(call_id="c", output="{}")
+    analysis = analysed(
+        (0, "server", m.ResponseFunctionCallArgumentsDone(name="weather", arguments="{}", **where)),
+        (700, "client", m.ConversationItemCreate(item=output)),
+    )
+    assert analysis.tools == {"weather": 1}
+    assert analysis.tool_duration.max == 700
+
+
+def test_tokens_are_added_up() -> None:
+    usage = m.ResponseUsage(
+        input_tokens=10,
+        output_tokens=5,
+        input_token_details=m.InputTokenDetails(text_tokens=4, audio_tokens=6, cached_tokens=3),
+        output_token_details=m.OutputTokenDetails(text_tokens=1, audio_tokens=4),
+    )
+    used = analysed((0, "server", done(usage=usage)), (1, "server", done(usage=usage))).usage
+    assert (used.input_tokens, used.output_tokens, used.cached_tokens, used.output.audio) == (20, 10, 6, 8)
+
+
+def test_errors_are_counted_by_class_and_code() -> None:
+    details = m.StatusDetails(type="failed", error=m.FailureDetail(type="tokens", code="rate_limit_exceeded"))
+    failed = m.ConversationItemInputAudioTranscriptionFailed(
+        item_id="u", content_index=0, error=m.FailureDetail(code="audio_unintelligible")
+    )
+    analysis = analysed(
+        (0, "server", m.Error(error=m.ErrorDetail(type="invalid_request_error", code="invalid_value", message="no"))),
+        (1, "server", done("failed", status_details=details)),
+        (2, "server", failed),
+    )
+    assert analysis.errors == {
+        "invalid_request_error: invalid_value": 1,
+        "rate_limit_error: rate_limit_exceeded": 1,
+        "transcription: audio_unintelligible": 1,
+    }
+
+
+def test_time_between_events_is_kept_by_type_and_side() -> None:
+    analysis = analysed((0, "server", TEXT), (5, "client", m.InputAudioBufferAppend(audio="")), (30, "server", TEXT))
+    assert analysis.between["response.output_text.delta"].max == 30
+    assert "input_audio_buffer.append" not in analysis.between
+
+
+def test_without_a_clock_there_are_counts_and_no_times() -> None:
+    analytics = Analytics()
+    for event in (CREATED, TEXT, done()):
+        analytics.observe("server", event)
+    analysis = analytics.analysis()
+    assert (analysis.events, analysis.responses, analysis.duration_ms) == (3, {"completed": 1}, None)
+    assert analysis.time_to_first_token.count == analysis.response_duration.count == 0
+
+
+def test_audio_is_measured_in_the_formats_that_the_session_names() -> None:
+    audio = m.AudioConfig(
+        input=m.AudioInput(format=m.AudioFormat(type="audio/pcmu")),
+        output=m.AudioOutput(format=m.AudioFormat(type="audio/pcm", rate=48000)),
+    )
+    analysis = analysed(
+        (0, "server", m.SessionCreated(session=m.RealtimeSession(audio=audio))),
+        (1, "client", m.InputAudioBufferAppend(audio=pybase64.b64encode(bytes(8000)).decode())),
+        (2, "server", AUDIO),
+    )
+    assert (analysis.audio_sent_ms, analysis.audio_received_ms) == (1000, 50)
+
+
+def test_what_could_not_be_read_is_counted_and_no_more() -> None:
+    analytics = Analytics()
+    analytics.observe("server", m.Malformed.of({"type": "response.done"}, ()))
+    analytics.observe("server", m.UnknownEvent.of({"type": "vendor.news"}))
+    assert analytics.analysis().by_type == {"response.done": 1, "vendor.news": 1}
+
+
+def spoken(offset: int) -> list[Line]:
+    return [
+        (offset, "server", CREATED),
+        (offset + 10, "server", TEXT),
+        (offset + 20, "server", AUDIO),
+        (offset + 30, "server", done()),
+    ]
+
+
+def test_merging_two_sessions_is_adding_them() -> None:
+    one, two = Analytics(), Analytics()
+    for at, direction, event in spoken(0):
+        one.observe(direction, event, int(at) * MS)
+    for at, direction, event in spoken(1000):
+        two.observe(direction, event, int(at) * MS)
+    one.merge(two)
+    analysis = one.analysis()
+    assert (analysis.sessions, analysis.events, analysis.duration_ms) == (2, 8, 60)
+    assert analysis.responses == {"completed": 2}
+    assert analysis.time_to_first_token.count == 2
+    assert analysis.audio_received_ms == 200
+
+
+def test_memory_does_not_grow_with_the_recording() -> None:
+    analytics = Analytics()
+    for number in range(3000):
+        analytics.observe("server", m.UnknownEvent.of({"type": f"vendor.{number}"}), number)
+        analytics.observe("server", m.ResponseCreated(response=m.Response(id=f"r{number}")), number)
+    assert len(analytics._by_type) <= 1025
+    assert len(analytics._between) <= 1025
+    assert len(analytics._open) <= 256
+    assert analytics.analysis().by_type["(other)"] > 0
+
+
+def test_it_is_written_as_json_and_as_rows() -> None:
+    analytics = Analytics()
+    for at, direction, event in spoken(0):
+        analytics.observe(direction, event, int(at) * MS)
+    document = json.loads(analytics.to_json())
+    assert document["responses"] == {"completed": 1}
+    rows = {(measure, name): number for measure, name, number in analytics.rows()}
+    assert rows["responses", "completed"] == 1
+    assert rows["time_to_first_audio.p50", ""] == pytest.approx(20)
+    assert rows["usage.unknown", ""] == 1
+    assert ("turn_latency.p50", "") not in rows

@@ -1,0 +1,245 @@
+"""Streams: what grows, what replaces it, what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pybase64
+import pytest
+import trio
+
+from antiphon import Conversation
+from antiphon import messages as m
+from antiphon.toolkit import StreamKind, Streams, StreamUpdate
+
+AUDIO = pybase64.b64encode(bytes(4800)).decode()  # 100 ms of PCM16 at 24 kHz
+
+
+def place(item: str = "item", part: int = 0, response: str = "resp") -> dict[str, Any]:
+    return {"response_id": response, "item_id": item, "output_index": 0, "content_index": part}
+
+
+def text(delta: str, **where: Any) -> m.ResponseOutputTextDelta:
+    return m.ResponseOutputTextDelta(delta=delta, **place(**where))
+
+
+def said(delta: str, **where: Any) -> m.ResponseOutputAudioTranscriptDelta:
+    return m.ResponseOutputAudioTranscriptDelta(delta=delta, **place(**where))
+
+
+def sound(**where: Any) -> m.ResponseOutputAudioDelta:
+    return m.ResponseOutputAudioDelta(delta=AUDIO, **place(**where))
+
+
+def done(status: str = "completed", response: str = "resp") -> m.ResponseDone:
+    return m.ResponseDone(response=m.Response(id=response, status=status, output=[]))
+
+
+def cut(ms: int, item: str = "item", part: int = 0) -> m.ConversationItemTruncated:
+    return m.ConversationItemTruncated(item_id=item, content_index=part, audio_end_ms=ms)
+
+
+def texts(streams: Streams) -> dict[str, str]:
+    return {key.item_id: each.text for key, each in streams.streams.items() if key.kind is not StreamKind.AUDIO}
+
+
+def test_deltas_of_several_items_grow_side_by_side() -> None:
+    streams = Streams()
+    for event in (text("a", item="one"), text("x", item="two"), text("b", item="one"), text("y", item="two")):
+        streams.feed(event)
+    assert texts(streams) == {"one": "ab", "two": "xy"}
+
+
+def test_two_parts_of_an_item_and_two_responses_are_kept_apart() -> None:
+    streams = Streams()
+    streams.feed(text("a"))
+    streams.feed(text("b", part=1))
+    streams.feed(text("c", response="other"))
+    assert [each.text for each in streams.of_item("item")] == ["a", "b", "c"]
+
+
+def test_the_whole_value_replaces_the_deltas() -> None:
+    streams = Streams()
+    streams.feed(text("wrnog"))
+    (update,) = streams.feed(m.ResponseOutputTextDone(text="right", **place()))
+    assert (update.stream.text, update.stream.done, update.stream.interrupted) == ("right", True, False)
+
+
+def test_a_stream_of_which_only_the_end_came_has_its_text() -> None:
+    streams = Streams()
+    (update,) = streams.feed(m.ResponseOutputAudioTranscriptDone(transcript="all at once", **place()))
+    assert update.stream.text == "all at once"
+
+
+def test_arguments_are_streamed_by_item() -> None:
+    streams = Streams()
+    where = {"response_id": "resp", "item_id": "call", "output_index": 1}
+    streams.feed(m.ResponseFunctionCallArgumentsDelta(call_id="c", delta='{"a"', **where))
+    (update,) = streams.feed(m.ResponseFunctionCallArgumentsDone(call_id="c", arguments='{"a":1}', name="f", **where))
+    assert (update.stream.kind, update.stream.text) == (StreamKind.ARGUMENTS, '{"a":1}')
+
+
+def test_audio_is_counted_and_held_only_when_asked_for() -> None:
+    counting, keeping = Streams(), Streams(keep_audio=True)
+    for streams in (counting, keeping):
+        (update,) = streams.feed(sound())
+        assert update.pcm == bytes(4800)
+        assert update.stream.audio_bytes == 4800
+    assert counting.of_item("item")[0].audio == b""
+    assert keeping.of_item("item", "audio")[0].audio == bytes(4800)
+
+
+def test_the_end_of_the_response_ends_what_is_open_as_interrupted() -> None:
+    streams = Streams()
+    streams.feed(text("half a"))
+    streams.feed(text("other", response="other"))
+    (update,) = streams.feed(done("cancelled"))
+    assert (update.stream.text, update.stream.done, update.stream.interrupted) == ("half a", True, True)
+    assert [each.done for each in streams.streams.values()] == [True, False]
+
+
+def test_the_end_of_a_response_does_not_touch_what_was_finished() -> None:
+    streams = Streams()
+    streams.feed(m.ResponseOutputTextDone(text="whole", **place()))
+    assert streams.feed(done()) == ()
+    assert not streams.of_item("item")[0].interrupted
+
+
+def test_of_a_cut_stream_the_words_are_left_that_were_heard() -> None:
+    streams = Streams()
+    for _ in range(10):
+        streams.feed(sound())
+    streams.feed(said("one two three four five six"))
+    (update,) = streams.feed(cut(500))
+    assert update.stream.text == "one two three"
+    assert update.stream.cut
+
+
+def test_stragglers_do_not_lengthen_what_was_cut() -> None:
+    streams = Streams()
+    streams.feed(sound())
+    streams.feed(said("one two"))
+    streams.feed(cut(0))
+    assert streams.feed(said(" three")) == ()
+    assert streams.feed(m.ResponseOutputAudioTranscriptDone(transcript="one two three", **place())) == ()
+    assert streams.of_item("item", "transcript")[0].text == ""
+
+
+def test_a_finished_stream_is_told_again_when_it_is_cut() -> None:
+    streams = Streams()
+    ended: list[str] = []
+    streams.on_done("transcript", lambda update: ended.append(update.stream.text))
+    streams.feed(sound())
+    streams.feed(m.ResponseOutputAudioTranscriptDone(transcript="one two three four", **place()))
+    streams.feed(cut(50))
+    assert ended == ["one two three four", "one two"]
+
+
+def test_the_words_of_a_cut_are_those_of_the_conversation() -> None:
+    conversation = Conversation()
+    conversation.add(m.MessageItem(id="item", role="assistant", content=[]), None)
+    conversation.text_done("item", 0, "one two three four")
+    conversation.truncate("item", 0, 300, 400)
+    streams = Streams(conversation=conversation)
+    streams.feed(said("one two three four"))
+    (update,) = streams.feed(cut(300))
+    assert update.stream.text == conversation.get("item").cuts[0].heard == "one two three"  # type: ignore[union-attr]
+
+
+def test_a_cut_of_another_part_changes_nothing() -> None:
+    streams = Streams()
+    streams.feed(said("one two"))
+    assert streams.feed(cut(0, part=1)) == ()
+    assert streams.feed(cut(0, item="other")) == ()
+
+
+def test_callbacks_hear_of_their_kind_in_order() -> None:
+    streams = Streams()
+    seen: list[tuple[str, str, str]] = []
+    streams.on_delta(StreamKind.TEXT, lambda update: seen.append(("first", update.delta, update.stream.text)))
+    streams.on_delta("text", lambda update: seen.append(("second", update.delta, update.stream.text)))
+    streams.feed(text("a"))
+    streams.feed(said("not this"))
+    streams.feed(text("b"))
+    assert seen == [("first", "a", "a"), ("second", "a", "a"), ("first", "b", "ab"), ("second", "b", "ab")]
+
+
+def test_a_callback_that_raises_loses_nothing_of_the_stream() -> None:
+    streams = Streams()
+    streams.on_delta("text", lambda _update: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        streams.feed(text("a"))
+    assert texts(streams) == {"item": "a"}
+
+
+def test_streams_read_from_an_iterable() -> None:
+    updates = list(Streams().read([text("a"), m.InputAudioBufferCleared(), text("b"), done()]))
+    assert [(each.delta, each.stream.done) for each in updates] == [("a", True), ("b", True), ("", True)]
+
+
+def test_streams_read_from_an_asynchronous_iterable() -> None:
+    async def events() -> AsyncIterator[m.ServerEvent]:
+        for event in (text("a"), text("b")):
+            await trio.lowlevel.checkpoint()
+            yield event
+
+    async def main() -> str:
+        return "".join([update.delta async for update in Streams().read_async(events())])
+
+    assert trio.run(main) == "ab"
+
+
+def test_the_names_of_the_beta_are_the_same_streams() -> None:
+    class Beta:
+        type = "response.text.delta"
+        delta = "a"
+        response_id, item_id, content_index = "resp", "item", 0
+
+    streams = Streams()
+    streams.feed(Beta())
+    assert texts(streams) == {"item": "a"}
+
+
+def test_an_event_that_could_not_be_read_is_passed_over() -> None:
+    malformed = m.Malformed.of({"type": "response.output_text.delta"}, ())
+    assert Streams().feed(malformed) == ()
+
+
+def test_finished_streams_are_forgotten_first() -> None:
+    streams = Streams(max_streams=2)
+    streams.feed(text("open", item="old"))
+    streams.feed(m.ResponseOutputTextDone(text="finished", **place(item="middle")))
+    streams.feed(text("new", item="new"))
+    assert list(texts(streams)) == ["old", "new"]
+    streams.feed(text("newer", item="newer"))
+    assert list(texts(streams)) == ["new", "newer"]
+
+
+@pytest.mark.parametrize("keep_audio", [True, False])
+def test_what_is_held_is_bounded_in_bytes(keep_audio: bool) -> None:
+    streams = Streams(max_bytes=20_000, keep_audio=keep_audio)
+    for number in range(50):
+        streams.feed(sound(item=f"item{number}"))
+        streams.feed(text("word" * 1000, item=f"item{number}"))
+    assert len(texts(streams)) <= 5
+    assert streams.of_item("item49", "text")
+
+
+def test_the_newest_stream_is_never_forgotten() -> None:
+    streams = Streams(max_bytes=1)
+    streams.feed(text("more than one byte"))
+    assert texts(streams) == {"item": "more than one byte"}
+
+
+def test_no_audio_is_printed() -> None:
+    streams = Streams(keep_audio=True)
+    (update,) = streams.feed(sound())
+    assert AUDIO not in repr(update)
+    assert AUDIO not in repr(update.stream)
+    assert isinstance(update, StreamUpdate)
+
+
+def test_a_bound_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Streams(max_streams=0)
