@@ -384,6 +384,23 @@ class TestTheHistory:
         assert talk.hear("conversation.item.created", previous_item_id=None, item=said("a")) == ()
         assert talk.renewing == "none"
 
+    def test_so_is_one_that_comes_by_both_of_its_names(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.next_session()
+        assert talk.hear("conversation.item.created", previous_item_id=None, item=said("a")) == ()
+        assert talk.echo(said("a")) == ()
+        assert talk.ids == ["a"]
+
+    def test_a_server_of_the_beta_is_told_in_its_dialect(self) -> None:
+        talk = Dialled(dialect="beta")
+        talk.hear("conversation.item.created", previous_item_id=None, item=said("a", "hello", "assistant"))
+        talk.say(m.SessionUpdate(session=m.RealtimeSession(output_modalities=["text"])))
+        talk.hear("session.updated", session={"modalities": ["text"]})
+        update, item = talk.next_session()
+        assert update["session"] == {"modalities": ["text"]}
+        assert item["item"]["content"] == [{"type": "text", "text": "hello"}]
+
     def test_a_spoken_answer_is_given_as_the_words_that_were_heard(self) -> None:
         talk = Dialled()
         talk.speaks("r", "i", 1000)

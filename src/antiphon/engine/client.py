@@ -425,7 +425,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.acknowledgements.sent(event, cast(str, event.event_id))
         if isinstance(event, m.ConversationItemCreate) and isinstance(event.item, m.FunctionCallItem):
             self._know_call(event.item)
-        self.transmit(encode(event))
+        self.transmit(self.written(event))
 
     def _cancelling(self, event: m.ResponseCancel) -> None:
         named = isinstance(event.response_id, str)

@@ -650,6 +650,7 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
 
 def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.ConversationItemDeleted) -> None:
     """`conversation.item.truncated`, `.deleted`"""
+    session.renewal.replay.ending.pop(event.item_id, None)
     session.step(CONVERSATION_ITEM, find_item(session, event.item_id), event.type, event)
     session.trim(event)
 

@@ -15,7 +15,7 @@ from antiphon import messages as m
 from antiphon.engine.acknowledgements import Pending
 from antiphon.engine.actions import Deliver
 from antiphon.engine.blame import Blame
-from antiphon.engine.codec import command_from_text, encode, encode_text, session_from_builtins, to_builtins
+from antiphon.engine.codec import command_from_text, encode_text, session_from_builtins, to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.errors import Fault
 from antiphon.engine.link import LINK, End
@@ -229,7 +229,7 @@ class Renewal:
             if node.held_as == "nothing" and is_missed(node):
                 session.report("R-N5", node.item, f"item {node.id!r} cannot be given to a new session")
         for command in self.replay.commands(session.conversation, session.calls, prefix):
-            session.transmit(encode(command))
+            session.transmit(session.written(command))
         if self.replay.expected:
             session.timers.arm(Timer.RENEWAL, session.now + session.config.arbiter.request_timeout_ns)
         else:
@@ -351,13 +351,13 @@ class Renewal:
             return False
         else:
             lost = replay.take(item_id)
-            if lost is None:
+            if lost is None and item_id not in replay.ending:
                 return False
-            for echo in lost:
-                self._missed(echo.item_id, "was not echoed")
-            if isinstance(event, m.ConversationItemAdded):
-                replay.ending[item_id] = None
-            self._look_whether_replayed()
+            replay.ending[item_id] = None
+            if lost is not None:
+                for echo in lost:
+                    self._missed(echo.item_id, "was not echoed")
+                self._look_whether_replayed()
         self._withhold(event)
         return True
 

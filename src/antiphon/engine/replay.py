@@ -126,7 +126,8 @@ class ReplayState(Struct, frozen=True):
 
 
 class Replay:
-    """The echoes that are awaited. ``ending``: items whose `added` came and whose `done` has not."""
+    """The echoes that are awaited. ``ending``: items that came once, and may come again, as `done` or by the other name
+    of `added` (R-C9)."""
 
     __slots__ = ("_ids", "ending", "expected")
 
