@@ -482,6 +482,15 @@ class TestTheHistory:
         assert talk.ids == ["u"]
         assert talk.refused(m.ConversationItemDelete(item_id="u")).rule == "R-C10"
 
+    def test_a_session_that_transcribes_is_given_its_configuration_alone(self) -> None:
+        talk = Dialled()
+        talk.hear("session.updated", session={"type": "transcription"})
+        talk.adds(said("u"))
+        talk.say(m.SessionUpdate(session=m.TranscriptionSession(include=[])))
+        talk.hear("session.updated", session={"type": "transcription"})
+        assert [event["type"] for event in talk.next_session()] == ["session.update"]
+        assert talk.ids == ["u"]
+
     def test_images_are_given(self) -> None:
         talk = Dialled()
         image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}

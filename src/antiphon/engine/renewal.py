@@ -209,12 +209,18 @@ class Renewal:
             session.conversation.renew(make_portable)
             session.calls = {call_id: None for node in session.conversation if (call_id := call_of(node)) is not None}
             for node in session.conversation:
-                node.held_as = "nothing" if item_of(node, session.calls) is None else "text"
+                given = self._gives_history and item_of(node, session.calls) is not None
+                node.held_as = "text" if given else "nothing"
         else:
             session.conversation.clear()
             session.calls = {}
             self.repeated.clear()
         session.step(RENEWAL, self, "internal.lost", None)
+
+    @property
+    def _gives_history(self) -> bool:
+        """Whether the session answers to a conversation; one that transcribes or translates has no use for it."""
+        return isinstance(self._session.configuration, m.RealtimeSession | None)
 
     def begin_session(self) -> None:
         """A socket is open: tell the new session what it has to know, then ask again what was not answered."""
@@ -226,7 +232,7 @@ class Renewal:
             self.update_id = f"{prefix}_update"
             session.repeat(m.SessionUpdate(event_id=self.update_id, session=session_from_builtins(self.wishes)))
         for node in session.conversation:
-            if node.held_as == "nothing" and is_missed(node):
+            if self._gives_history and node.held_as == "nothing" and is_missed(node):
                 session.report("R-N5", node.item, f"item {node.id!r} cannot be given to a new session")
         for command in self.replay.commands(session.conversation, session.calls, prefix):
             session.transmit(session.written(command))
