@@ -76,7 +76,7 @@ def test_a_turn_of_the_beta_breaks_no_rule_and_is_whole() -> None:
     (node,) = talk.client.conversation
     assert (node.text, node.status, node.state) == ("one two", "completed", "completed")
     assert isinstance(node.item, m.MessageItem)
-    assert node.item.content == [m.OutputAudio(transcript="one two")]
+    assert node.item.content == [m.BetaOutputAudio(transcript="one two")]
 
 
 def test_the_session_of_the_beta_is_known_in_ga_s_shape() -> None:
@@ -278,7 +278,7 @@ def test_a_server_of_the_beta_tells_one_event_for_an_item() -> None:
     )
     assert sent_types(actions) == [f"{ITEM}.created"]
     assert sent(actions)[0]["item"]["content"] == [{"type": "text", "text": "a"}]
-    assert host.server.conversation.items[0].item.content == [m.OutputText(text="a")]  # type: ignore[union-attr]
+    assert host.server.conversation.items[0].item.content == [m.BetaOutputText(text="a")]  # type: ignore[union-attr]
 
 
 def test_a_transcription_session_of_the_beta_has_its_own_events() -> None:
