@@ -61,6 +61,7 @@ def check_mirrors(world: World) -> bool:
     theirs = list(server.conversation)
     assert [node.id for node in mine] == [node.id for node in theirs]
     assert [said(node) for node in mine] == [said(node) for node in theirs]
+    assert set(world.created) <= {node.id for node in client.conversation}, "what was sent is not lost with a socket"
     return True
 
 

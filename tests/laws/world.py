@@ -67,6 +67,8 @@ class World(Link):
         # the application and the player
         self.asked: list[str] = []
         self.settled: list[RequestSettled] = []
+        self.created: dict[str, None] = {}
+        """The items that the application made under names of its own, and does not want deleted."""
         self._calls: list[str] = []
         self._parts: dict[tuple[str, int], _Part] = {}
         self._stops: list[StopAudio] = []
@@ -170,7 +172,13 @@ class World(Link):
 
     def command(self, event: m.ClientEvent) -> Outcome:
         """The application sends ``event``."""
-        return self.feed("client", inputs.Send(event))
+        outcome = self.feed("client", inputs.Send(event))
+        if not isinstance(outcome, Refused):
+            if isinstance(event, m.ConversationItemCreate) and isinstance(event.item.id, str):
+                self.created[event.item.id] = None
+            elif isinstance(event, m.ConversationItemDelete):
+                self.created.pop(event.item_id, None)
+        return outcome
 
     def _items(self) -> list[str]:
         return [node.id for node in self.client.conversation]
