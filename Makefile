@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: talk test mutate rules lint bench spec clean
+.PHONY: talk test mutate rules fuzz lint bench spec clean
 
 talk: $(VENV)/.talk
 	$(BIN)/antiphon talk
@@ -19,6 +19,11 @@ mutate: $(VENV)/.test
 # docs/rules-coverage.md: which tests fail when a rule is taken away
 rules: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m mutation.rules
+
+# Every door is fed for ten minutes, led by coverage; FUZZ='--seconds 3600 snapshot' for something else
+FUZZ ?= --seconds 600
+fuzz: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check src adapters tests spec

@@ -66,6 +66,7 @@ NAMES = [
     "Pump",
     "Rejected",
     "RemoteProtocolError",
+    "RenewalPolicy",
     "Report",
     "RequestSettled",
     "Resources",

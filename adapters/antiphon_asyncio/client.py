@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl as tls
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -46,6 +46,7 @@ else:
 __all__ = ["AsyncConnection", "Connector", "Observer", "Player", "Request", "connect"]
 
 Pcm: TypeAlias = bytes | bytearray | memoryview
+ApiKey: TypeAlias = str | Callable[[], str | Awaitable[str]]
 AnyEvent: TypeAlias = m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed
 Observer: TypeAlias = Callable[[Action], None]
 
@@ -111,6 +112,7 @@ class AsyncConnection:
         endpoint: Endpoint,
         config: SessionConfig,
         *,
+        fresh_key: Callable[[], str | Awaitable[str]] | None,
         observer: Observer | None,
         player: Player | None,
         ssl: tls.SSLContext | None,
@@ -120,6 +122,7 @@ class AsyncConnection:
         from antiphon import Connection as Engine
 
         self._endpoint = endpoint
+        self._fresh_key = fresh_key
         self._ssl = ssl
         self._observer = observer
         self._player = player
@@ -258,6 +261,10 @@ class AsyncConnection:
             raise
 
     async def _dial(self, socket: Socket) -> None:
+        if self._fresh_key is not None:
+            key = self._fresh_key()
+            socket.headers = (("Authorization", f"Bearer {key if isinstance(key, str) else await key}"),)
+            self._endpoint.with_headers(socket.headers)  # raises for a key that cannot be sent
         await dial(self._endpoint, lambda: socket, ssl=self._ssl, shutdown_timeout=self._shutdown_timeout)
 
     # -- what the driver calls -----------------------------------------------------------------------------------------
@@ -352,7 +359,7 @@ class Connector:
 def connect(
     url: str | Endpoint,
     *,
-    api_key: str | None = None,
+    api_key: ApiKey | None = None,
     model: str | None = None,
     headers: Sequence[tuple[str, str]] = (),
     config: SessionConfig = SessionConfig(),  # noqa: B008 - frozen
@@ -366,7 +373,8 @@ def connect(
 
     ``url`` is the whole address ("wss://…/v1/realtime", or "ws://…") or an `Endpoint`, which may know its vendor
     (``Endpoint.openai``, ``Endpoint.azure``); ``api_key``, sent as a bearer token, and ``model``, as a query parameter,
-    go with a URL only. ``headers`` are added, or replace those of the same name. ``ssl`` replaces the default context.
+    go with a URL only. A function as ``api_key`` gives the key, or awaits it, anew for each dial: some are short-lived.
+    ``headers`` are added, or replace those of the same name. ``ssl`` replaces the default context.
 
     ``observer`` is called with each action that is no event (`PlayAudio`, `StopAudio`, `Report`, `RequestSettled`,
     `Connected`, `Closed`, …), ``player`` with the audio; what they raise goes to the loop's exception handler.
@@ -374,22 +382,34 @@ def connect(
 
     Entering waits until the WebSocket is open (bounded by ``config.timers``) and raises `RemoteProtocolError` when it
     cannot be: unreachable, not trusted, refused (``error.fault.status`` is the HTTP status), no WebSocket. Leaving
-    closes it. Raises `ValueError` for a URL that cannot be dialled, and for headers or a key that cannot be sent.
+    closes it. A socket that is lost later is dialled again, and a session that expires is followed by another that
+    knows the history of this one, while the same iterator goes on; ``config.renewal`` says whether and how long. Raises
+    `ValueError` for a URL that cannot be dialled, and for headers or a key that cannot be sent.
     """
+    fresh_key = None if api_key is None or isinstance(api_key, str) else api_key
     endpoint = _endpoint(url, api_key, model, headers)
     return Connector(
-        lambda: AsyncConnection(endpoint, config, observer=observer, player=player, ssl=ssl, queue=queue, record=record)
+        lambda: AsyncConnection(
+            endpoint,
+            config,
+            fresh_key=fresh_key,
+            observer=observer,
+            player=player,
+            ssl=ssl,
+            queue=queue,
+            record=record,
+        )
     )
 
 
 def _endpoint(
-    url: str | Endpoint, api_key: str | None, model: str | None, headers: Sequence[tuple[str, str]]
+    url: str | Endpoint, api_key: ApiKey | None, model: str | None, headers: Sequence[tuple[str, str]]
 ) -> Endpoint:
     if isinstance(url, Endpoint):
         if api_key is not None or model is not None:
             raise ValueError("an Endpoint carries its key and model itself")
         return url.with_headers(headers) if headers else url
-    endpoint = Endpoint.custom(url, api_key=api_key, headers=headers)
+    endpoint = Endpoint.custom(url, api_key=api_key if isinstance(api_key, str) else None, headers=headers)
     if model is not None:
         query = [pair for pair in parse_qsl(endpoint.query, keep_blank_values=True) if pair[0] != "model"]
         endpoint = structs.replace(endpoint, query=urlencode([*query, ("model", model)]))

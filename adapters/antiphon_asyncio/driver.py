@@ -197,7 +197,7 @@ class Driver:
         """A socket is connected, TLS included."""
         self._transports += 1
         if socket is self.socket:
-            self.do(self.engine.opened(self.now(), unix_ns=time.time_ns()))
+            self.do(self.engine.opened(self.now(), unix_ns=time.time_ns(), headers=socket.headers))
         else:
             transport.abort()  # it came too late
 
@@ -213,6 +213,8 @@ class Socket(asyncio.Protocol):
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self.transport: asyncio.Transport | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
+        """What the handshake says beyond the endpoint's own; whoever dials may set it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # a stream's is always one

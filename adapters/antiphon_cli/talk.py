@@ -84,6 +84,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 # The plan -----------------------------------------------------------------------------------------------------------
 
 
+_ONE_SOCKET: Final = antiphon.SessionConfig(renewal=antiphon.RenewalPolicy(reconnect=False))
+"""Who runs a short conversation wants to hear that it broke off, and its record is of one session."""
+
+
 class Clip(NamedTuple):
     """Something to say: PCM16 at 24 kHz, and its words where they are known."""
 
@@ -285,6 +289,7 @@ class Talk:
 
         connector = antiphon_asyncio.connect(
             self._endpoint,
+            config=_ONE_SOCKET,
             observer=observe,
             player=self,
             record=self._record if self._plan.record is not None else None,

@@ -42,7 +42,15 @@ from antiphon.engine.actions import (
 )
 from antiphon.engine.audio import PCM16_24K, PCMA, PCMU, AudioFormat
 from antiphon.engine.client import ClientSession
-from antiphon.engine.config import ArbiterPolicy, ConnectionConfig, Durations, Limits, Role, SessionConfig
+from antiphon.engine.config import (
+    ArbiterPolicy,
+    ConnectionConfig,
+    Durations,
+    Limits,
+    RenewalPolicy,
+    Role,
+    SessionConfig,
+)
 from antiphon.engine.content import (
     ArgumentsDelta,
     AudioDelta,
@@ -129,6 +137,7 @@ __all__ = [
     "Pump",
     "Rejected",
     "RemoteProtocolError",
+    "RenewalPolicy",
     "Report",
     "RequestSettled",
     "Resources",

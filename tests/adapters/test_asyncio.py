@@ -28,6 +28,7 @@ from antiphon import (
     LocalProtocolError,
     Merged,
     RemoteProtocolError,
+    RenewalPolicy,
     ResponseFinished,
     ResponseRequested,
     SessionConfig,
@@ -38,6 +39,7 @@ from antiphon_asyncio import ConnectionClosed, QueuePolicy, ServerConnection, Sl
 
 MS = 1_000_000
 TEXT_ONLY = SessionConfig(session={"output_modalities": ["text"]})
+ONE_SOCKET = SessionConfig(renewal=RenewalPolicy(reconnect=False))
 
 
 def run(body: Callable[[], Coroutine[object, object, None]], *, complaints: int = 0) -> None:
@@ -108,7 +110,7 @@ class TestEvents:
 
     def test_iteration_raises_when_the_server_goes_away(self) -> None:
         async def body() -> None:
-            async with both() as (connection, server):
+            async with both(config=ONE_SOCKET) as (connection, server):
                 assert (await anext(connection)).type == "session.created"
                 server.close()
                 with pytest.raises(RemoteProtocolError) as raised:
@@ -408,6 +410,76 @@ class TestLife:
         run(body)
 
 
+class TestRenewal:
+    def test_a_server_that_goes_away_is_dialled_again_and_the_iterator_goes_on(self) -> None:
+        sessions: list[ServerConnection] = []
+
+        async def handle(connection: ServerConnection) -> None:
+            sessions.append(connection)
+            async for action in connection.actions():
+                if isinstance(action, ResponseRequested):
+                    say(connection, action.response_id, f"answer {len(sessions)}")
+                    if len(sessions) == 1:
+                        connection.close(1001, "restart")
+
+        async def body() -> None:
+            keys = iter(["first", "second"])
+            asked: list[str] = []
+
+            async def fresh() -> str:
+                asked.append(next(keys))
+                return asked[-1]
+
+            config = SessionConfig(timers=Durations(backoff=MS))
+            async with both(handle, config=config, api_key=fresh) as (connection, _):
+                said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
+                await connection.conversation.item.create(item=said)
+                await connection.response.create()
+                texts, told = [], []
+                async for event in connection:
+                    told.append(event.type)
+                    if event.type == "response.output_text.done":
+                        texts.append(event.text)  # type: ignore[union-attr]  # narrowed by its type
+                    if event.type == "session.created" and texts:
+                        request = await connection.response.create()
+                    if len(texts) == 2:
+                        break
+                assert texts == ["answer 1", "answer 2"]
+                assert told.count("session.created") == 2
+                assert told.count("conversation.item.added") == 3, "the replay is no news"
+                assert isinstance(await request.outcome(), Finished)
+                assert asked == ["first", "second"]
+                history = [(node.id, node.text) for node in connection.history]
+                assert [text for _, text in history] == ["hello", "answer 1", "answer 2"]
+                assert [(node.id, node.text) for node in sessions[1].session.conversation] == history
+
+        run(body)
+
+    def test_a_server_that_is_gone_for_good_ends_the_iterator_with_a_word(self) -> None:
+        async def hang_up(connection: ServerConnection) -> None:
+            connection.close(1012)
+            await connection.wait_closed()
+
+        async def body() -> None:
+            policy = RenewalPolicy(dials=2, jitter=0)
+            config = SessionConfig(timers=Durations(backoff=MS), renewal=policy)
+            server = await antiphon_asyncio.serve(hang_up, config=TEXT_ONLY)
+            async with server, antiphon_asyncio.connect(server.url, config=config) as connection:
+                with pytest.raises(RemoteProtocolError, match="1012"):
+                    async for _ in connection:
+                        pass
+
+        run(body)
+
+    def test_a_key_that_cannot_be_sent_is_refused_before_a_socket_is_opened(self) -> None:
+        async def body() -> None:
+            with pytest.raises(RemoteProtocolError):
+                async with antiphon_asyncio.connect("ws://127.0.0.1:9/", api_key=lambda: "two\r\nlines"):
+                    pass
+
+        run(body)
+
+
 @contextmanager
 def silent_listener() -> Iterator[int]:
     """The port of a listener that lets the kernel complete TCP, and says nothing."""
@@ -676,7 +748,7 @@ class TestServer:
             raise ZeroDivisionError
 
         async def body() -> None:
-            async with both(broken) as (connection, _):
+            async with both(broken, config=ONE_SOCKET) as (connection, _):
                 with pytest.raises(RemoteProtocolError, match="1011"):
                     async for _event in connection:
                         pass
@@ -688,7 +760,7 @@ class TestServer:
             await connection.listen(lambda action: 1 // 0)
 
         async def body() -> None:
-            async with both(handler) as (connection, _):
+            async with both(handler, config=ONE_SOCKET) as (connection, _):
                 with pytest.raises(RemoteProtocolError, match="1011"):
                     async for _event in connection:
                         pass
@@ -775,7 +847,7 @@ class TestServer:
                     async for _action in actions:
                         pass
 
-            async with both(slow, server={"queue": QueuePolicy(events=10)}) as (connection, _):
+            async with both(slow, config=ONE_SOCKET, server={"queue": QueuePolicy(events=10)}) as (connection, _):
                 for _turn in range(20):
                     await connection.input_audio_buffer.clear()
                 with pytest.raises(RemoteProtocolError, match="1011"):

@@ -7,7 +7,7 @@ import pytest
 import antiphon
 import antiphon_server
 from adapters.harness import CLIENTS, Client, brain_server, dead_server, user_says, writes_only
-from antiphon import Durations, Endpoint, SessionConfig, inputs
+from antiphon import Durations, Endpoint, RenewalPolicy, SessionConfig, inputs
 from antiphon import messages as m
 from antiphon_audio import read_wav
 
@@ -43,7 +43,8 @@ def client_class(request: pytest.FixtureRequest) -> type[Client]:
 
 def converse(client_class: type[Client], url: str, **options: object) -> Client:
     """A client that is connected to ``url``."""
-    client = client_class(Endpoint.custom(url), SessionConfig(**options))  # type: ignore[arg-type]  # forwarded
+    config = SessionConfig(renewal=RenewalPolicy(reconnect=False), **options)  # type: ignore[arg-type]  # forwarded
+    client = client_class(Endpoint.custom(url), config)
     client.log.action(antiphon.Connected)
     return client
 

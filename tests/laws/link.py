@@ -27,7 +27,7 @@ from antiphon import (
     inputs,
 )
 
-from .values import EPOCH, MS, SECOND, SIDES, Engine, Line, Outcome, Setup, Side, attempt, session_of
+from .values import EPOCH, MS, SECOND, SIDES, Engine, Entropy, Line, Outcome, Setup, Side, attempt, session_of
 
 MOST_STEPS: Final = 200_000
 """More inputs than any script of the laws leads to: an engine that needs more does not go idle. Two peers that probe
@@ -79,6 +79,8 @@ class Link:
         self._failed_dials = setup.failed_dials
         self._latency = 5 * MS
         self._busy = False
+        self.past: list[list[Line]] = []
+        """The traces of the servers that were left."""
 
     # -- the two ends --------------------------------------------------------------------------------------------------
 
@@ -178,16 +180,40 @@ class Link:
 
     def _dial(self) -> None:
         self._dialled_at = None
-        if self._failed_dials > 0 or self.engines["server"].closed is not None:
+        if self._failed_dials > 0 or (self._was_met and len(self.past) + 1 >= self.setup.servers):
             self._failed_dials -= 1
             self.feed("client", inputs.TransportFailed(Fault("dial", "connection refused")))
         elif self.engines["client"].closed is None:
             self._open()
 
     def _open(self) -> None:
+        if self._was_met:
+            self._replace_server()
         self._alive = {"client": True, "server": True}
+        self._said_close = {"client": False, "server": False}
         self.feed("server", inputs.Opened(unix_ns=1_790_000_000 * SECOND))
         self.feed("client", inputs.Opened(unix_ns=1_790_000_000 * SECOND))
+
+    @property
+    def _was_met(self) -> bool:
+        """Whether the server of now has had its socket, or its end."""
+        return session_of(self.engines["server"]).link.state != "idle"
+
+    def _replace_server(self) -> None:
+        """Another server takes the next socket; what was on its way over the last one is lost."""
+        if self.engines["server"].closed is None:
+            self._alive["server"] = False
+            self.feed("server", inputs.EofReceived())
+        self.past.append(self.trace["server"])
+        self.trace["server"] = []
+        self.entropy["server"] = Entropy(f"{self.setup.seed}/server/{len(self.past)}")
+        self.engines["server"] = self.setup.engine("server", self.entropy["server"], self.now)
+        for pipe in self._pipes.values():
+            pipe.waiting.clear()
+        self.left()
+
+    def left(self) -> None:
+        """A server was left: for whoever sat at that end."""
 
     def _send(self, side: Side, kind: str, what: Any = None) -> None:
         other: Side = "server" if side == "client" else "client"

@@ -99,6 +99,7 @@ def setups(
     *,
     levels: Sequence[str] = ("message", "bytes"),
     orderly: bool = False,
+    servers: int = 1,
 ) -> Setup:
     """How a world is set up. ``orderly``: defaults where others would make a good application look bad: no limit is
     met, no timer shorter than the link is slow, and nobody is strict."""
@@ -108,7 +109,9 @@ def setups(
         stepper=stepper,
         seed=draw(st.integers(0, 999)),
         named=draw(st.booleans()),
-        dialled=draw(st.sampled_from([True, True, False])),
+        dialled=servers > 1 or draw(st.sampled_from([True, True, False])),
+        servers=servers,
+        expiry=3600 if servers == 1 else draw(st.sampled_from([3600, 130, 30])),
         failed_dials=draw(st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2])),
         dials=draw(st.sampled_from([1, 2, 3])),
         early=draw(st.sampled_from([0, 0, 2, 5])),
@@ -151,6 +154,9 @@ BRAIN: Final = (
 TIME: Final = ("wait", "wait", "lag", "tick")
 ORDERLY: Final = APPLICATION + BRAIN + TIME
 """What peers do that both keep the rules, over a link that holds."""
+
+FRAGILE: Final = (*ORDERLY, *ORDERLY, "drop", "drop", "oversleep")
+"""The same, over a link that breaks, and nobody wants an end."""
 
 BROKEN: Final = (*ORDERLY, *ORDERLY, "oversleep", "oversleep", "drop", "close")
 """The same, over a link that breaks, with an end that somebody wants, and a driver that sleeps."""

@@ -17,6 +17,7 @@ from antiphon import (
     Endpoint,
     Limits,
     LocalProtocolError,
+    RenewalPolicy,
     Role,
     Session,
     SessionConfig,
@@ -100,6 +101,11 @@ class Setup(Struct, frozen=True, kw_only=True):
     dialled: bool = True
     """Whether the client dials by itself (`start`); else somebody else opens the socket."""
     failed_dials: int = 0
+    servers: int = 1
+    """So many servers there are, one after the other: each socket of the client meets a fresh one. With one, a lost
+    socket ends the client."""
+    expiry: int = 3600
+    """s after which a server's session expires."""
     dials: int = 1
     early: int = 0
     """So many acts come before anybody dials."""
@@ -132,6 +138,7 @@ class Setup(Struct, frozen=True, kw_only=True):
                 retain_input_audio=self.retain,
                 retain_output_audio=self.retain,
                 rate_limits=(m.RateLimit(name="tokens", limit=7),) if self.retain else (),
+                unix_expiry_s=self.expiry,
                 session=self.session,
             )
         return SessionConfig(
@@ -144,6 +151,7 @@ class Setup(Struct, frozen=True, kw_only=True):
             playback=self.playback,
             unheard=self.unheard,
             dials=self.dials,
+            renewal=RenewalPolicy(reconnect=self.servers > 1, backoff_cap=600 * MS),
             arbiter=ArbiterPolicy(
                 on_active=self.on_active,
                 merge_tool_outputs=self.merge,

@@ -139,6 +139,10 @@ class World(Link):
         elif isinstance(action, InputCommitted):
             self._heard.append(action.item_id)
 
+    def left(self) -> None:
+        self._jobs.clear()
+        self._heard.clear()
+
     # -- the link's acts -----------------------------------------------------------------------------------------------
 
     def do_wait(self, act: Act) -> None:

@@ -91,7 +91,7 @@ def test_deletes_truncates_and_retrieves_are_answered_by_the_item_that_they_name
 def test_an_append_and_a_cancel_expect_no_answer() -> None:
     talk = Talk()
     talk.created("r1")
-    talk.say(m.InputAudioBufferAppend(audio="AAAA"))
+    talk.say(m.InputAudioBufferAppend(audio="AAAAAAAA"))
     talk.say(m.ResponseCancel())
     assert unanswered(talk) == []
 
@@ -345,3 +345,68 @@ def test_a_second_item_under_an_id_answers_the_command_that_made_it() -> None:
 
 def test_a_spoken_item_that_nobody_generates_or_asked_for_is_reported() -> None:
     assert rules(Talk().adds(spoken("i1", "hello"))) == ["R-A1"]
+
+
+# -- errors that name nobody -------------------------------------------------------------------------------------------
+
+
+def test_an_error_that_names_nobody_and_fits_nobody_may_be_the_answer_of_what_is_overtaken() -> None:
+    talk = Talk()
+    for name in ("m1", "m2", "m3"):
+        talk.say(create(f"c_{name}", name))
+    talk.error(None)
+    talk = talk.restored()
+    assert rules(talk.adds(said("m2"))) == []  # m1 was refused
+    assert unanswered(talk) == ["c_m3"]
+
+
+def test_one_such_error_is_the_answer_of_one_command() -> None:
+    talk = Talk()
+    for name in ("m1", "m2", "m3"):
+        talk.say(create(f"c_{name}", name))
+    talk.error("server_error")
+    assert rules(talk.adds(said("m3"))) == ["R-A1"]
+
+
+def test_such_an_error_is_forgotten_with_the_last_command_that_it_may_have_answered() -> None:
+    talk = Talk()
+    talk.say(create("c_m1", "m1"))
+    talk.error(None)
+    talk.error(None)
+    assert rules(talk.adds(said("m1"))) == []
+    talk.say(create("c_m2", "m2"))
+    talk.say(create("c_m3", "m3"))
+    assert rules(talk.adds(said("m3"), previous="m1")) == ["R-A1"]
+
+
+@pytest.mark.parametrize("code", ["response_cancel_not_active", "conversation_already_has_active_response"])
+def test_an_error_that_tells_its_kind_is_no_excuse_for_another(code: str) -> None:
+    talk = Talk()
+    talk.say(create("c_m1", "m1"))
+    talk.say(create("c_m2", "m2"))
+    talk.error(code)
+    assert rules(talk.adds(said("m2"))) == ["R-A1"]
+
+
+@pytest.mark.parametrize(
+    ("code", "param", "left"),
+    [
+        ("invalid_value", "session.audio.output.voice", ["t", "c"]),
+        ("invalid_type", "audio_end_ms", ["u", "c"]),
+        ("unsupported_content_type", None, ["u", "c"]),
+        ("item_already_truncated", None, ["u", "c"]),
+        ("string_above_max_length", "item.id", ["u", "t"]),
+        ("invalid_value", "item.content[0].type", ["u", "t"]),
+        ("item_create_invalid_previous_item_id", "previous_item_id", ["u", "t"]),
+        ("missing_required_parameter", "item_id", ["u", "t", "c"]),
+    ],
+)
+def test_an_error_without_an_id_is_told_by_its_parameter(code: str, param: str | None, left: list[str]) -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 200)
+    talk.say(update("u"))
+    talk.say(m.ConversationItemTruncate(event_id="t", item_id="i1", content_index=0, audio_end_ms=50))
+    talk.say(create("c", "m2"))
+    error = {"type": "invalid_request_error", "code": code, "message": "no", "param": param, "event_id": None}
+    talk.hear("error", error=error)
+    assert sorted(unanswered(talk)) == sorted(left)

@@ -1182,3 +1182,26 @@ def test_a_command_that_says_nothing_does_not_come_between_an_output_and_its_req
     talk.outputs("c1")
     talk.say(m.SessionUpdate(session=m.RealtimeSession()))
     assert talk.ask("a") == ()
+
+
+# -- calls of responses that were cut short ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["cancelled", "incomplete", "failed"])
+def test_after_a_response_that_was_cut_short_no_reply_waits_for_the_outputs_of_its_calls(status: str) -> None:
+    talk = Talk()
+    talk.created("r1")
+    for name in ("c1", "c2"):
+        talk.generates("r1", {**call(name), "arguments": ""})
+        talk.finishes("r1", call(name))
+    talk.done("r1", status, output=[{**call(name), "status": "completed"} for name in ("c1", "c2")])
+    talk.outputs("c1")  # it is in the conversation, and may be answered
+    assert asked(talk.ask("a")) == ["a"]
+
+
+def test_after_a_response_of_an_unheard_of_status_outputs_are_waited_for() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.done("r1", "exhausted", output=[{**call(name), "status": "completed"} for name in ("c1", "c2")])
+    talk.outputs("c1")
+    assert talk.ask("a") == ()

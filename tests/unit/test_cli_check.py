@@ -104,7 +104,7 @@ def test_every_rule_that_one_command_breaks_is_told() -> None:
 
 def test_the_hint_how_to_override_a_rule_is_not_for_a_recording() -> None:
     (violation,) = check(CREATED, client("response.cancel")).violations
-    assert violation.detail == "no response is in progress"
+    assert violation.detail == "Cancellation failed: no active response found"
 
 
 def test_a_server_event_from_the_client_is_told() -> None:

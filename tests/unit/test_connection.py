@@ -913,8 +913,7 @@ class TestRestoring:
     def test_it_stands_in_nobodys_way_afterwards(self) -> None:
         client, peer = talking()
         client.receive_data(peer.text(CREATED), 0)
-        for name in ("sent", "waiting"):
-            client.send(m.ResponseCreate(event_id=name), 0)
+        client.send(m.ResponseCreate(event_id="sent"), 0)
         again, peer = self.restored(client), a_wire("server")
         peer.receive(written(again.opened(50)))
         again.receive_data(peer.accept()[0] + peer.text(CREATED), 50)
@@ -922,6 +921,17 @@ class TestRestoring:
         assert isinstance(message, bytes)
         assert json.loads(message)["event_id"] == "new"
         assert again.next_timer == (Timer.PING, 150)
+
+    def test_a_request_that_was_held_back_is_asked_of_the_next_session(self) -> None:
+        client, peer = talking()
+        client.receive_data(peer.text(CREATED), 0)
+        for name in ("sent", "waiting"):
+            client.send(m.ResponseCreate(event_id=name), 0)
+        again, peer = self.restored(client), a_wire("server")
+        peer.receive(written(again.opened(50)))
+        (message,) = peer.receive(written(again.receive_data(peer.accept()[0] + peer.text(CREATED), 50)))
+        assert isinstance(message, bytes)
+        assert json.loads(message)["event_id"] == "waiting"
 
     def test_what_waited_for_a_socket_waits_for_the_next(self) -> None:
         client = a_client()

@@ -20,6 +20,7 @@ def test_in_the_beta_the_keys_of_ga_are_unknown(key: str) -> None:
 
 
 def test_in_the_beta_its_own_keys_are_known() -> None:
+    """R-E8"""
     text = """{"session": {"modalities": ["text"], "voice": "alloy", "input_audio_format": "pcm16", "temperature": 0.8,
         "turn_detection": null, "max_response_output_tokens": "inf", "input_audio_transcription": null}}"""
     assert unknown_in_beta(text, UPDATE) is None
@@ -46,6 +47,7 @@ def test_the_beta_has_no_audio_without_text() -> None:
     ],
 )
 def test_an_error_names_the_place_that_the_client_wrote(param: str, flat: str) -> None:
+    """R-E8"""
     assert in_beta(Refusal("invalid_value", {"param": param})).fields["param"] == flat
 
 

@@ -16,6 +16,7 @@ from antiphon import (
     Fault,
     LocalProtocolError,
     OpenTransport,
+    RenewalPolicy,
     Role,
     Session,
     SessionConfig,
@@ -27,8 +28,11 @@ TIMES = Durations(connect=100, backoff=10, close=50)
 REFUSED = Fault("dial", "connection refused", "R-L3")
 
 
-def fresh(dials: int = 1) -> ClientSession:
-    return Session(Role.CLIENT, SessionConfig(dials=dials, timers=TIMES), now=0)
+ONE_SOCKET = RenewalPolicy(reconnect=False)
+
+
+def fresh(dials: int = 1, renewal: RenewalPolicy = ONE_SOCKET) -> ClientSession:
+    return Session(Role.CLIENT, SessionConfig(dials=dials, timers=TIMES, renewal=renewal), now=0)
 
 
 def dialling(dials: int = 1) -> ClientSession:

@@ -134,6 +134,7 @@ def test_a_part_keeps_the_format_that_it_began_in() -> None:
 
 
 def test_a_response_may_speak_in_a_format_of_its_own() -> None:
+    """R-B8"""
     talk = Talk()
     talk.created("r1", audio={"output": {"format": {"type": "audio/pcmu"}}})
     (play,) = of(talk.speaks("r1", "i1", 100), PlayAudio)  # 4,800 bytes
@@ -617,6 +618,7 @@ def test_where_the_server_plays_nothing_is_stopped_here(transport: str) -> None:
 
 @pytest.mark.parametrize("transport", ["webrtc", "sideband"])
 def test_where_the_server_plays_an_interruption_is_a_cancel_and_a_clear(transport: str) -> None:
+    """R-O3"""
     talk = Talk(transport=transport)
     talk.speaks("r1", "i1", 100)
     assert sent_types(talk.client.interrupt(0)) == ["response.cancel", "output_audio_buffer.clear"]

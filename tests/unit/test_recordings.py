@@ -44,6 +44,7 @@ def _answers(host: Host, generated: bytes, **params: Any) -> str:
 
 
 def test_what_the_user_said_is_given_back() -> None:
+    """R-C14"""
     host = Host(retain_input_audio=True)
     item_id = _commits(host, MS * 100)
     assert _retrieved(host, item_id) == [

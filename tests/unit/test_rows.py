@@ -8,6 +8,7 @@ the tables; and each situation has to come back from a snapshot as it was.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from antiphon import (
     ArbiterPolicy,
     ArgumentsDelta,
     AudioDelta,
+    ClientSession,
     Connection,
     ConnectionConfig,
     Content,
@@ -26,6 +28,7 @@ from antiphon import (
     ItemFinished,
     ItemStarted,
     LocalProtocolError,
+    RenewalPolicy,
     ResponseFinished,
     Role,
     Session,
@@ -42,6 +45,7 @@ from antiphon import (
     TranslatedAudio,
     TranslatedText,
     TranslationFinished,
+    Transmit,
     error_event,
 )
 from antiphon import messages as m
@@ -50,6 +54,8 @@ from antiphon.engine.arbiter import REQUEST
 from antiphon.engine.incoming import find_item
 from antiphon.engine.link import LINK
 from antiphon.engine.listener import PLAYBACK
+from antiphon.engine.renewal import RENEWAL
+from antiphon.engine.wire import Wire
 from antiphon.machines import STEPPERS, Row, Stateful, Stepper, Table
 from unit.engine_helpers import MS, Talk, at, said, spoken
 from unit.server_helpers import Host, Numbers
@@ -697,6 +703,93 @@ class Socket:
         Connection.restore(snapshot, ConnectionConfig(session=self.config), now=self.now, entropy=Numbers())
 
 
+class Dialler(Socket):
+    """A client's engine, and a server's wire at the other end, which may say that the session expired."""
+
+    def __init__(self, *, speaks_bytes: bool, dials: int = 2) -> None:
+        self.now = 0
+        self.config = SessionConfig(dials=2, renewal=RenewalPolicy(dials=dials))
+        self.connection = ConnectionConfig(session=self.config, endpoint=Endpoint.custom("ws://h/"))
+        if speaks_bytes:
+            self.engine = Connection(Role.CLIENT, self.connection, now=0, entropy=Numbers())
+        else:
+            self.engine = Session(Role.CLIENT, self.config, now=0)
+        self.peer = self._wire()
+
+    def _wire(self) -> Wire:
+        limits = self.config.limits
+        return Wire(
+            Role.SERVER,
+            entropy=Numbers(),
+            max_message=limits.message_bytes,
+            max_fragments=limits.fragments,
+            max_head=limits.http_head_bytes,
+        )
+
+    def open(self) -> None:
+        actions = self.engine.opened(self.now, unix_ns=self.now)
+        self.peer = self._wire()
+        self.peer.receive(b"".join(action.data for action in actions if isinstance(action, Transmit)))
+
+    def upgrade(self) -> None:
+        if self.session.link.state == "handshaking":
+            self.receive(self.peer.accept()[0])
+
+    def hear(self, type: str, **fields: Any) -> None:
+        text = json.dumps({"type": type, **fields}).encode()
+        if isinstance(self.engine, Session):
+            self.engine.receive_message(text, self.now)
+        elif self.peer.open:
+            self.receive(self.peer.text(text))
+
+    def created(self, seconds: int = 3600) -> None:
+        self.hear("session.created", session={"type": "realtime", "expires_at": seconds + self.now // 1_000_000_000})
+
+    def oversleep(self) -> None:
+        self.now += 60_000_000_000
+        self.engine.tick(self.now)
+
+    def restore(self) -> None:
+        Connection.restore(self.engine.snapshot(self.now), self.connection, now=self.now, entropy=Numbers())
+
+
+def peer_closes(code: int) -> Callable[[Dialler], object]:
+    def close(socket: Dialler) -> None:
+        if isinstance(socket.engine, Session):
+            socket.engine.receive_eof(socket.now, code)
+        elif socket.peer.open:
+            socket.receive(socket.peer.close(code, ""))
+
+    return close
+
+
+DIAL: Acts[Dialler] = {
+    "start": lambda dialler: dialler.engine.start(dialler.now),
+    "opened": Dialler.open,
+    "upgraded": Dialler.upgrade,
+    "created": Dialler.created,
+    "expired": lambda dialler: dialler.hear("error", error={"type": "x", "code": "session_expired", "message": "m"}),
+    "failed": lambda dialler: dialler.engine.transport_failed(Fault("dial", "no"), dialler.now),
+    "the end": lambda dialler: dialler.engine.receive_eof(dialler.now),
+    "close": lambda dialler: dialler.engine.close(dialler.now),
+    "the peer closes": peer_closes(1000),
+    "the peer goes away": peer_closes(1001),
+    "nonsense": lambda dialler: dialler.receive(b"\xff\xff\r\n\r\n"),
+    "tick": Dialler.tick,
+    "restored": Dialler.restore,
+}
+
+
+def dialler_of(dialler: Dialler) -> Hashable:
+    timer = dialler.engine.next_timer
+    end = dialler.session.link.end
+    session = cast(ClientSession, dialler.session)
+    return (
+        session.link.state, session.link.attempt, timer and timer[0], end and end.code, session.renewal.state,
+        session.state, session.generation > 1,
+    )  # fmt: skip
+
+
 def test_an_engine_takes_every_row_of_the_link() -> None:
     acts: Acts[Socket] = {
         "start": lambda socket: socket.engine.start(socket.now),
@@ -716,5 +809,37 @@ def test_an_engine_takes_every_row_of_the_link() -> None:
         return socket.session.link.state, socket.session.link.attempt, timer and timer[0]
 
     levels = [(partial(Socket, speaks_bytes=each), acts, situation) for each in (False, True)]
+    clients = [(partial(Dialler, speaks_bytes=each), DIAL, dialler_of) for each in (False, True)]
+    with watched(LINK) as taken:
+        for level in levels:
+            explore(*level)
+        for client in clients:
+            explore(*client)
     # The end of the stream during a handshake is a failure of the handshake, and is stepped as that.
-    assert untaken(LINK, *levels) == {Cell("handshaking", "internal.eof")}
+    assert set(cells(LINK)) - set(taken) == {Cell("handshaking", "internal.eof")}
+
+
+def test_a_client_takes_every_row_of_the_renewal() -> None:
+    def added(dialler: Dialler) -> None:
+        session = cast(ClientSession, dialler.session)
+        if not session.conversation.items or session.renewal.state == "renewing":
+            dialler.hear("conversation.item.added", item=said("u"))
+
+    acts: Acts[Dialler] = {
+        **{name: DIAL[name] for name in ("start", "opened", "created", "expired", "the end", "tick")},
+        "created for longer": lambda dialler: dialler.created(7200),
+        "a minute later": Dialler.oversleep,
+        "added": added,
+        "asked": lambda dialler: dialler.engine.send(m.InputAudioBufferClear(), dialler.now),
+        "answered": lambda dialler: dialler.hear("input_audio_buffer.cleared"),
+    }
+
+    def situation(dialler: Dialler) -> Hashable:
+        session = cast(ClientSession, dialler.session)
+        timer = session.next_timer
+        return (
+            session.link.state, session.renewal.state, timer and timer[0], session.renewal.expires_at is None,
+            bool(session.conversation.items), bool(session.unanswered), session.generation > 1, session.link.dials,
+        )  # fmt: skip
+
+    assert untaken(RENEWAL, (partial(Dialler, speaks_bytes=False, dials=4), acts, situation)) == set()

@@ -84,6 +84,7 @@ def test_the_intent_of_the_handshake_is_the_kind_of_the_session() -> None:
 
 
 def test_a_model_that_is_not_served_is_refused_with_its_reason() -> None:
+    """R-S11"""
     door = Door("model=gpt-5", models=("gpt-realtime",))
     before = dict(door.session.settings)
     actions = door.connection.accept(0)

@@ -98,6 +98,17 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
         Snapshot.decode(data)
 
 
+def test_a_snapshot_that_contradicts_itself_is_refused() -> None:
+    host = Host()
+    host.hear("conversation.item.create", item={"type": "message", "role": "user", "content": []})
+    data = json.loads(host.snapshot().encode())
+    for node in data["server"]["conversation"]["nodes"]:
+        node["item"] = None
+    stored = Snapshot.decode(json.dumps(data).encode())
+    with pytest.raises(SnapshotError, match="contradicts itself"):
+        Session.restore(stored, host.config, now=0)
+
+
 def test_a_snapshot_with_more_keys_is_of_another_build() -> None:
     data = json.loads(Host().snapshot().encode())
     with pytest.raises(SnapshotError, match="unknown field"):
@@ -299,7 +310,39 @@ def _delivering() -> Host:
     return host
 
 
-CLIENTS = [_turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta, _translating]
+def _renewing() -> Talk:
+    """A client between two sessions, with wishes, a history, a plan, and a command that nobody answered."""
+    talk = Talk(begun=False)
+    talk.client.start(0)
+    talk.client.opened(0, unix_ns=0)
+    talk.hear("session.created", session={"type": "realtime", "expires_at": 3600})
+    talk.say(m.SessionUpdate(session=m.RealtimeSession(instructions="be kind")))
+    talk.hear("session.updated", session={"type": "realtime", "instructions": "be kind"})
+    talk.adds(said("u"))
+    talk.say(message("v"))
+    talk.lose_socket()
+    return talk
+
+
+def _replaying() -> Talk:
+    """The same client, whose history is on its way to the next session."""
+    talk = _renewing()
+    talk.tick()
+    talk.client.opened(talk.now, unix_ns=talk.now)
+    return talk
+
+
+def _closing() -> Talk:
+    """A client whose application has closed."""
+    talk = Talk()
+    talk.client.close(0)
+    return talk
+
+
+CLIENTS = [
+    _renewing, _replaying, _closing, _turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta,
+    _translating,
+]  # fmt: skip
 HOSTS = [_host, _cleared, _beta_host, _delivering]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from antiphon.engine.codec import encode_text
 from antiphon.engine.conversation import ROOT
 from antiphon.messages import (
     ClientEvent,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class Pending(Struct, frozen=True):
     """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
     ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be
-    answered later than what was sent after them."""
+    answered later than what was sent after them. ``text`` is the command itself, where another session may be asked
+    for it (R-N6)."""
 
     sequence: int
     event_id: str
@@ -38,6 +40,10 @@ class Pending(Struct, frozen=True):
     shape: str = ""
     held: bool = False
     front: bool = False
+    text: str = ""
+
+    def __repr__(self) -> str:
+        return f"Pending(sequence={self.sequence}, event_id={self.event_id!r}, type={self.type!r}, key={self.key!r})"
 
 
 ANSWERS = {
@@ -51,15 +57,29 @@ ANSWERS = {
 }
 """Which event answers which command. `response.create` is the arbiter's, `append` and `response.cancel` have none."""
 
+REPEATED = frozenset(
+    {
+        "session.update",
+        "conversation.item.create",
+        "conversation.item.delete",
+        "conversation.item.truncate",
+        "conversation.item.retrieve",
+    }
+)
+"""Commands that another session may be asked for when this one has not answered: what they act on is in the history. A
+commit or a clear acts on audio that is gone."""
+
 
 class Acknowledgements:
     """The unanswered commands of one client session."""
 
-    __slots__ = ("_pending", "_session", "sequence")
+    __slots__ = ("_pending", "_session", "_unclaimed", "sequence")
 
     def __init__(self, session: ClientSession) -> None:
         self._session = session
         self._pending: deque[Pending] = deque()
+        self._unclaimed = 0
+        """Errors that named nobody and fitted nobody: each may be the answer of a command that gets no other."""
         self.sequence = 0
 
     def next_sequence(self) -> int:
@@ -78,8 +98,9 @@ class Acknowledgements:
             shape = shape_of(event.item)
             held = isinstance(event.item, FunctionCallOutputItem)
             front = event.previous_item_id == ROOT
+        text = encode_text(event) if event.type in REPEATED and self._session.config.renewal.replay else ""
         self._pending.append(
-            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front)
+            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front, text)
         )
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
@@ -96,45 +117,57 @@ class Acknowledgements:
         if not fitting:
             return None
         pending = next((each for each in fitting if each.key is not None), fitting[0])
-        self._pending.remove(pending)
+        self._forget(pending)
         self.overtake(pending.sequence, event, command=command)
         return pending
 
     def overtake(self, sequence: int, event: object, *, command: str) -> None:
-        """What was sent before ``sequence`` and had to be answered by now will not be: report and forget it (R-A1)."""
+        """What was sent before ``sequence`` and had to be answered by now will not be: forget it, and report it unless
+        an error came that may have been its answer (R-A1)."""
         lost = [
             pending
             for pending in self._pending
             if pending.sequence < sequence and not pending.held and _precedes(pending.type, command)
         ]
         for pending in lost:
-            self._pending.remove(pending)
-            self._session.report(
-                "R-A1", event, f"{pending.type} was not answered before the answer to a later {command}"
-            )
+            excused = self._unclaimed > 0
+            self._unclaimed -= excused
+            self._forget(pending)
+            if not excused:
+                self._session.report(
+                    "R-A1", event, f"{pending.type} was not answered before the answer to a later {command}"
+                )
 
     def rejected(self, event_id: str | None, command: str | None) -> Pending | None:
         """An ``error`` came: the command it names, or the oldest of the kind that it fits; None when there is none."""
         for pending in self._pending:
             if pending.event_id == event_id or (event_id is None and pending.type == command):
-                self._pending.remove(pending)
+                self._forget(pending)
                 return pending
+        if event_id is None and command is None:
+            self._unclaimed = min(self._unclaimed + 1, len(self._pending))
         return None
+
+    def _forget(self, pending: Pending) -> None:
+        self._pending.remove(pending)
+        self._unclaimed = min(self._unclaimed, len(self._pending))
 
     def clear(self) -> None:
         """The socket is gone: no answer comes any more."""
         self._pending.clear()
+        self._unclaimed = 0
 
     def unanswered(self) -> tuple[Pending, ...]:
         """The commands whose answer is still out, oldest first."""
         return tuple(self._pending)
 
     def dump(self) -> AcknowledgementsState:
-        return AcknowledgementsState(self.sequence, list(self._pending))
+        return AcknowledgementsState(self.sequence, list(self._pending), self._unclaimed)
 
     def load(self, state: AcknowledgementsState) -> None:
         self.sequence = state.sequence
         self._pending = deque(state.pending)
+        self._unclaimed = state.unclaimed
 
 
 class AcknowledgementsState(Struct, frozen=True):
@@ -142,6 +175,7 @@ class AcknowledgementsState(Struct, frozen=True):
 
     sequence: int
     pending: list[Pending]
+    unclaimed: int
 
 
 def shape_of(item: Item) -> str:

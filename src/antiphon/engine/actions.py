@@ -30,7 +30,8 @@ def _length(data: bytes | str) -> str:
 
 
 class OpenTransport(Struct, frozen=True, tag_field="do", tag="open_transport"):
-    """Dial now. ``generation`` counts the sockets of this engine from 1, ``attempt`` the dials of one generation."""
+    """Dial now, with fresh credentials if there are any. ``generation`` counts the sockets of this engine from 1,
+    ``attempt`` the dials since a session last proved itself."""
 
     generation: int
     attempt: int

@@ -442,16 +442,21 @@ class Arbiter:
         if request is not None:
             self._session.step(REQUEST, request, "internal.dropped", None)
 
-    def drop(self) -> None:
-        """The socket is gone: nothing of this will be answered."""
-        pending = [*self.active.values(), *self.sent, *self.queue, *self.late]
+    def drop(self, *, held: bool) -> None:
+        """The socket is gone: nothing of this will be answered. What is held back goes with it only if ``held``: else
+        another session answers that (R-N6)."""
+        pending = [*self.active.values(), *self.sent, *self.late]
         self.active.clear()
         self.sent.clear()
-        self.queue.clear()
         self.late.clear()
-        self.owed.clear()
         self.unseen = False
-        self._answered.clear()
+        if held:
+            pending += self.queue
+            self.queue.clear()
+            self.owed.clear()
+            self._answered.clear()
+        for request in self.queue:
+            request.deadline = None
         for request in pending:
             self._session.step(REQUEST, request, "internal.dropped", None)
 

@@ -190,6 +190,11 @@ def problems_with_numbers(data: Mapping[str, Any], root: str) -> Iterator[Refusa
                 yield refused
 
 
+def is_portable(name: str) -> bool:
+    """Whether a client may choose this id for an item or a call (R-C11)."""
+    return len(name) <= _MOST_ID and _ID.match(name) is not None
+
+
 def problem_with_id(value: str, param: str) -> Refusal | None:
     """Why ``value`` is no id for an item or a call (R-C11), None when it is one."""
     if len(value) > _MOST_ID:

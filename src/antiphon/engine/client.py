@@ -8,8 +8,8 @@ takes with it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -17,7 +17,7 @@ from antiphon import messages as m
 from antiphon.engine.acknowledgements import Acknowledgements, Pending
 from antiphon.engine.actions import Action, Actions, Deliver, Dropped, RequestSettled, TransmitMessage
 from antiphon.engine.arbiter import Arbiter
-from antiphon.engine.audio import InputAudioLedger, append_message, byte_length
+from antiphon.engine.audio import AudioFormat, InputAudioLedger, append_message, byte_length
 from antiphon.engine.codec import (
     Rejected,
     Repaired,
@@ -47,11 +47,12 @@ from antiphon.engine.incoming import (
 )
 from antiphon.engine.legality import check
 from antiphon.engine.link import LINK, End
-from antiphon.engine.listener import Listener
+from antiphon.engine.listener import Listener, output_format
 from antiphon.engine.playback import PlaybackLedger
 from antiphon.engine.prices import Cost, PriceTable
 from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
+from antiphon.engine.renewal import Renewal
 from antiphon.engine.session import Buffer, Entropy, Session
 from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.translation import update_message
@@ -96,6 +97,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "overdue_item_id",
         "place",
         "playback",
+        "renewal",
         "responses",
         "speaking",
         "speech_end_ms",
@@ -136,6 +138,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.arbiter = Arbiter(self)
         self.acknowledgements = Acknowledgements(self)
         self.listener = Listener(self)
+        self.renewal = Renewal(self)
         self.playback = PlaybackLedger(live_limit=limits.playback_entries, history_limit=limits.playback_entries)
         self.input_audio = InputAudioLedger()
         self.responses: dict[str, ResponseRecord] = {}
@@ -197,6 +200,17 @@ class ClientSession(Session, role=Role.CLIENT):
             self.usage,
             model=model if isinstance(model, str) else None,
             transcription_model=(transcription.model or None) if transcription else None,
+        )
+
+    @property
+    def may_reconnect(self) -> bool:
+        """Whether policy lets another socket follow this one: only for a session that is ours alone. Over WebRTC it
+        ends with the call, and on a sideband it belongs to somebody else's call and goes on without us."""
+        return (
+            self.config.renewal.reconnect
+            and self.config.transport == "websocket"
+            and self.link.dials
+            and self.fatal_code is None
         )
 
     @property
@@ -354,7 +368,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.command_at(now)
         if type(event) not in _COMMANDS:
             raise LocalProtocolError(f"a client does not send {type(event).__name__}", rule="R-E6")
-        command = cast(m.ClientEvent, event)
+        command = self.renewal.named(cast(m.ClientEvent, event))
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
         try:
@@ -371,6 +385,8 @@ class ClientSession(Session, role=Role.CLIENT):
         return command
 
     def _submit(self, event: m.ClientEvent, *, forced: bool) -> None:
+        if isinstance(event, m.ConversationItemTruncate) and self.renewal.cut_by_application(event):
+            return
         if self.link.state != "open":
             self.gap.append((event, forced))
         elif isinstance(event, m.ResponseCreate):
@@ -403,6 +419,13 @@ class ClientSession(Session, role=Role.CLIENT):
             self.arbiter.content_sent(output_of=item.call_id if isinstance(item, m.FunctionCallOutputItem) else None)
         elif isinstance(event, m.InputAudioBufferCommit):
             self.arbiter.content_sent(output_of=None)
+
+    def repeat(self, event: m.ClientEvent) -> None:
+        """Transmit a command again, to another session. The arbiter has seen it."""
+        self.acknowledgements.sent(event, cast(str, event.event_id))
+        if isinstance(event, m.ConversationItemCreate) and isinstance(event.item, m.FunctionCallItem):
+            self._know_call(event.item)
+        self.transmit(encode(event))
 
     def _cancelling(self, event: m.ResponseCancel) -> None:
         named = isinstance(event.response_id, str)
@@ -661,11 +684,12 @@ class ClientSession(Session, role=Role.CLIENT):
         ):
             self.report("R-A1", event, "no conversation.item.create of ours is unanswered")
 
-    def called(self, item: m.FunctionCallItem) -> None:
-        """A function call is complete."""
+    def called(self, item: m.FunctionCallItem, *, owed: bool) -> None:
+        """A function call is complete; ``owed`` says whether the next reply waits for its output (R-Q11)."""
         if isinstance(item.call_id, str):
             self._know_call(item)
-            self.arbiter.called(item.call_id)
+            if owed:
+                self.arbiter.called(item.call_id)
 
     def uncalled(self, item: m.FunctionCallItem) -> None:
         """A function call was deleted: no output can be given to it any more (R-C12)."""
@@ -718,12 +742,13 @@ class ClientSession(Session, role=Role.CLIENT):
         member, which some servers leave out.
         """
         output = self.outputs.get(item_id)
-        known = self.conversation.get(item_id) is not None or (output is not None and output.state != "detached")
-        known = known or (announced and not self.conversation.is_deleted(item_id))
+        node = self.conversation.get(item_id)
+        known = (node is not None and node.held_as != "nothing") or (output is not None and output.state != "detached")
+        known = known or (node is None and announced and not self.conversation.is_deleted(item_id))
         for pending in self.acknowledgements.unanswered():
             if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
                 known = pending.type == "conversation.item.create"
-        for event in [entry[0] for entry in self.gap if isinstance(entry, tuple)]:
+        for event in self._waiting():
             if isinstance(event, m.ConversationItemCreate) and event.item.id == item_id:
                 known = True
             elif isinstance(event, m.ConversationItemDelete) and event.item_id == item_id:
@@ -734,50 +759,98 @@ class ClientSession(Session, role=Role.CLIENT):
         """Whether an output may name this call."""
         if call_id in self.calls:
             return True
-        waiting = [entry[0] for entry in self.gap if isinstance(entry, tuple)]
         return any(
             isinstance(event, m.ConversationItemCreate)
             and isinstance(event.item, m.FunctionCallItem)
             and event.item.call_id == call_id
-            for event in waiting
+            for event in self._waiting()
         )
+
+    def _waiting(self) -> Iterator[m.ClientEvent]:
+        """The commands that wait for a socket, oldest first."""
+        yield from self.renewal.repeated
+        for entry in self.gap:
+            if isinstance(entry, tuple):
+                yield entry[0]
+
+    def name_of(self, item_id: str) -> str:
+        """The id that an item has now."""
+        return self.renewal.name_of(item_id)
 
     @property
     def closing_was_ours(self) -> bool:
         """Whether the application ended the engine."""
-        end = self.link.end
-        return end is not None and end.fault is None and self.closed is None
+        return self.link.asked
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def begin_generation(self) -> None:
         self.step(SESSION, self.place, "internal.opened", None)
+        self.renewal.begin_session()
+        self.arbiter.release()  # what was held back is older than what waits for a socket
         gap, self.gap, self.gap_audio = self.gap, deque(), 0
         for entry in gap:
             if isinstance(entry, bytes):
                 self.input_audio.append(len(entry))
                 self.transmit(append_message(entry, translates=self.translates))
-            else:
-                self._submit(entry[0], forced=entry[1])
+            elif (event := self.renewal.fitted(entry[0])) is not None:
+                self._submit(event, forced=entry[1])
 
     def let_go(self) -> None:
+        goes_on = self.link.state != "closed"
+        if goes_on:
+            self.renewal.keep_unanswered()
         for record in [record for record in self.responses.values() if record.is_open]:
             self.step(RESPONSE, record, "internal.lost", None)
         self.listener.lost()
         self.acknowledgements.clear()
-        self.arbiter.drop()
-        if self.link.state != "closed":
+        self.arbiter.drop(held=not goes_on)
+        if goes_on:
             return  # what waits for a socket waits for the next
         gap, self.gap, self.gap_audio = self.gap, deque(), 0
         for entry in gap:
             if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate):
-                self.act(RequestSettled(cast(str, entry[0].event_id), Dropped("closed")))
+                reason: Literal["closed", "disconnected"] = "closed" if self.closing_was_ours else "disconnected"
+                self.act(RequestSettled(cast(str, entry[0].event_id), Dropped(reason)))
 
     def end_generation(self) -> None:
+        """Ids of the old session mean nothing to the next, or something else (R-N5)."""
         self.step(SESSION, self.place, "internal.renewed", None)
         self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
         self.overdue_item_id = self.fatal_code = None
         self.has_spoken = False  # the next session has no audio of the assistant yet
+        self.responses.clear()
+        self.finished_responses.clear()
+        self._open_in_conversation.clear()
+        self.streams.clear()
+        self.stream_keys.clear()
+        self.speaking = None
+        self.outputs.clear()
+        self.deliveries.clear()
+        self.mcp_work.clear()
+        self.committed_item_ids.clear()
+        if self.link.opened_generation:
+            for node in self.conversation:
+                self.step(CONVERSATION_ITEM, node, "internal.lost", None)
+            self.renewal.end_session()
+
+    def take_formats(self) -> None:
+        """The formats and the voice detection that the session was last told to have."""
+        configuration = self.configuration
+        if configuration is None:
+            return
+        spoken = output_format(configuration)
+        if spoken is not None:
+            self.listener.format = spoken
+        audio = configuration.audio
+        heard = audio.input if audio else UNSET
+        if heard:
+            self.detection = heard.turn_detection or None
+            named = heard.format
+            if named:
+                taken = AudioFormat.from_session({"type": named.type or None, "rate": named.rate or None})
+                if taken is not None and taken != self.input_audio.format:
+                    self.input_audio.set_format(taken)
 
     def end_of_socket(self, code: int | None, reason: str) -> End:
         end = super().end_of_socket(code, reason)
@@ -791,8 +864,13 @@ class ClientSession(Session, role=Role.CLIENT):
             self.arbiter.time_out()
         elif timer is Timer.FLUSH:
             self.listener.time_out()
+        elif timer is Timer.RENEWAL or timer is Timer.QUIET:
+            self.renewal.fire(timer)
         else:
             super().fire(timer)
+
+    def _wall(self, unix_ns: int | None) -> None:
+        self.renewal.opened(unix_ns)
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
 

@@ -334,6 +334,19 @@ def _convert(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading)
         return Rejected("depth", "nested too deeply")
 
 
+_ANY_DEPTH = 1024  # our own text, which was bounded when it was sent
+
+
+def command_from_text(text: str) -> ClientEvent:
+    """A command of ours, as it was encoded. Raises ValueError for what is no client event."""
+    event: object = client_decoder(_ANY_DEPTH)(text)
+    if isinstance(event, Repaired):
+        event = event.event  # an item of an unknown type is right all the same
+    if not isinstance(event, ClientEvent):
+        raise ValueError("this is no client event")
+    return event
+
+
 def item_from_builtins(data: JsonObject) -> Item:
     """The item in a dict, as the decoder would read it: repaired if need be, an `UnknownItem` at worst."""
     if not isinstance(data, dict):

@@ -84,6 +84,8 @@ class Durations(Struct, frozen=True, kw_only=True):
     pong: int = TIMERS["pong"].default_ms * MS
     close: int = TIMERS["close"].default_ms * MS
     flush: int = TIMERS["flush"].default_ms * MS
+    renewal: int = TIMERS["renewal"].default_ms * MS
+    quiet: int = TIMERS["quiet"].default_ms * MS
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -131,6 +133,34 @@ class ArbiterPolicy(Struct, frozen=True, kw_only=True):
             raise ValueError(f"arbiter.queue_limit must be at least 1, not {self.queue_limit}")
 
 
+class RenewalPolicy(Struct, frozen=True, kw_only=True):
+    """How a conversation outlives its sockets and sessions (R-L11, R-N1, R-N5, R-N6); for a client over a WebSocket
+    that dials by itself. `docs/design.md` argues the defaults.
+
+    ``reconnect``: a lost socket is followed by another; False: it ends the engine, and nothing is renewed.
+    ``renew``: the session is renewed before it expires (`Durations.renewal` is the margin); False: when it did.
+    ``dials``: how often it is dialled, 1 or more, before the engine ends; counted anew after a session that showed
+    itself and lasted for ``backoff_cap``, which is the longest pause between two dials, ns.
+    ``jitter``: up to so many percent of a pause are left out, at random; without entropy none are.
+    ``replay``: the history is given to the new session; False: that session, and ``conversation``, begin empty.
+    """
+
+    reconnect: bool = True
+    renew: bool = True
+    dials: int = 5
+    backoff_cap: int = 8000 * MS
+    jitter: int = 50
+    replay: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dials < 1:
+            raise ValueError(f"renewal.dials must be at least 1, not {self.dials}")
+        if self.backoff_cap < 1:
+            raise ValueError(f"renewal.backoff_cap must be at least 1 ns, not {self.backoff_cap}")
+        if not 0 <= self.jitter <= 100:
+            raise ValueError(f"renewal.jitter must be from 0 to 100 percent, not {self.jitter}")
+
+
 class SessionConfig(Struct, frozen=True, kw_only=True):
     """What a `Session` is told.
 
@@ -148,7 +178,8 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     ``playback``: who says what was heard: the ``device``, by `audio_played` and `audio_stopped`; or the ``clock``,
     which takes audio to sound in real time from its `PlayAudio` on, for players that report nothing (R-B7).
     ``unheard``: an item of which nothing was heard is truncated to 0 ms, or deleted.
-    ``dials``: how often one socket is dialled at most, 1 or more.
+    ``dials``: how often the first socket is dialled at most, 1 or more.
+    ``renewal`` (client): what follows a socket that ends, or a session that expires.
     ``session_type`` (client): what the endpoint serves, for as long as ``session.created`` has not said it.
     ``session`` (server): the session that a new connection gets, as JSON; merged over the documented defaults.
     ``models`` (server): the models that a handshake may name; without any, whatever it names becomes the session's.
@@ -174,6 +205,7 @@ class SessionConfig(Struct, frozen=True, kw_only=True):
     timers: Durations = Durations()
     dials: int = 1
     session_type: SessionType = "realtime"
+    renewal: RenewalPolicy = RenewalPolicy()
     session: Mapping[str, object] | None = None
     retain_input_audio: bool = False
     retain_output_audio: bool = False

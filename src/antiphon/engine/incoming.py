@@ -15,15 +15,16 @@ from msgspec import UNSET
 from antiphon import messages as m
 from antiphon.engine import translation
 from antiphon.engine.acknowledgements import shape_of
-from antiphon.engine.audio import AudioFormat, InputAudioLedger
+from antiphon.engine.audio import InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
+from antiphon.engine.link import FATAL_CODES as _FATAL
 from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.request import is_tagged
 from antiphon.engine.usage import Usage
-from antiphon.machines import ERRORS, build
+from antiphon.machines import build
 from antiphon.messages.beta import SERVER_VIEWS
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 ItemEvent: TypeAlias = m.ConversationItemAdded | m.ConversationItemDone | m.ConversationItemCreated
 OutputItemEvent: TypeAlias = m.ResponseOutputItemAdded | m.ResponseOutputItemDone
-
-_FATAL = frozenset(error.code for error in ERRORS.values() if error.fatal and error.code)
 
 # -- session -----------------------------------------------------------------------------------------------------------
 
@@ -50,24 +49,18 @@ class SessionRules:
 
     @staticmethod
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
-        answered = session.acknowledgements.answered("session.update", event) is not None
-        return answered or session.config.transport != "websocket"  # there a session has more clients than this
+        pending = session.acknowledgements.answered("session.update", event)
+        if pending is None:
+            return session.config.transport != "websocket"  # there a session has more clients than this
+        session.renewal.accepted(pending, event)
+        return True
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
         session.configuration = event.session
-        spoken = output_format(event.session)
-        if spoken is not None:
-            session.listener.format = spoken
-        audio = event.session.audio
-        heard = audio.input if audio else UNSET
-        if heard:
-            session.detection = heard.turn_detection or None
-            named = heard.format
-            if named:
-                taken = AudioFormat.from_session({"type": named.type or None, "rate": named.rate or None})
-                if taken is not None and taken != session.input_audio.format:
-                    session.input_audio.set_format(taken)
+        session.renewal.announced(event)
+        if not session.renewal.is_configuring:  # else these are defaults; what was wished for is on its way, and holds
+            session.take_formats()
 
     @staticmethod
     def translate_text(_place: Place, _session: ClientSession, _event: object) -> None:
@@ -172,6 +165,10 @@ def _status(event: m.ResponseDone) -> str | None:
     return status if isinstance(status, str) else None
 
 
+_CUT_SHORT = frozenset({"cancelled", "incomplete", "failed"})
+"""How a response ends whose calls nobody has to answer: the talk goes on without them (R-Q11)."""
+
+
 class ResponseRules:
     """Guards and effects of the response table, client side."""
 
@@ -220,7 +217,7 @@ class ResponseRules:
         if record.in_conversation:
             for item in event.response.output or ():
                 if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
-                    session.called(item)
+                    session.called(item, owed=record.status not in _CUT_SHORT)
         told = Usage.of(event.response.usage)
         record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
         session.usage += record.usage
@@ -325,6 +322,8 @@ class ConversationItemRules:
         session.insert(
             event.item, event.previous_item_id, state=item.state, response=item.response, event=event, front=front
         )
+        if item.state == "entered":
+            session.conversation.done(event.item)  # nothing more need come
 
     @staticmethod
     def insert_again(item: OutputRecord | Node, session: ClientSession, event: ItemEvent) -> None:
@@ -581,10 +580,14 @@ def on_translation(
 def on_error(session: ClientSession, event: m.Error) -> None:
     """`error`: it names one command, or none, and changes nothing else (R-A2)."""
     cause = blame(event.error)
+    if cause.code not in _FATAL and session.renewal.rejected(cause, event):
+        return
     if not session.arbiter.rejected(event, cause):
         session.acknowledgements.rejected(cause.event_id, cause.command)
     if cause.code in _FATAL:
         session.step(SESSION, session.place, "internal.fatal_error", event)
+        if cause.code == "session_expired" and session.renewal.expired():
+            return
         session.fatal_code = cause.code
     session.arbiter.release()
 
@@ -638,6 +641,8 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
     item_id = event.item.id
     if not isinstance(item_id, str) or not item_id:
         session.report("R-C6", event, "an item without an id cannot be a member", "$.item.id")
+        return
+    if session.renewal.is_echo(event):
         return
     session.step(CONVERSATION_ITEM, find_item(session, item_id), event.step_type, event)
     session.trim(event)

@@ -1,7 +1,8 @@
 """The link table's functions: what dialling, opening and ending a socket leads to, for both roles.
 
 The rows are in ``spec/machines/link.toml``; a `Session` steps them, a `Connection` (bytes level) asks its session to.
-What a row does is said once, here; the engine's own bookkeeping at a socket's end is the role's (`Session._let_go`).
+What a row does is said once, here; the engine's own bookkeeping at a socket's end is the role's (`Session.let_go`,
+`Session.end_generation`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from antiphon.engine.actions import Closed, CloseTransport, Connected, Disconnected, OpenTransport
 from antiphon.engine.errors import Fault
-from antiphon.engine.timers import Timer
-from antiphon.machines import build
+from antiphon.engine.timers import Instant, Timer
+from antiphon.machines import ERRORS, build
 
 if TYPE_CHECKING:
     from antiphon.engine.session import Session
 
 MAX_BACKOFF_DOUBLINGS = 5
+
+FATAL_CODES = frozenset(error.code for error in ERRORS.values() if error.fatal and error.code)
+"""The codes after which a session, or every session of these credentials, is over (R-S4)."""
+
+_RETRIED_CLOSE_CODES = frozenset({None, 1001, 1005, 1006, 1011, 1012, 1013, 1015})
+_RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 class End(NamedTuple):
@@ -28,16 +35,43 @@ class End(NamedTuple):
 
 
 class Link:
-    """The engine's socket, the one it has now."""
+    """The engine's socket, the one it has now.
 
-    __slots__ = ("attempt", "end", "generation", "speaks_bytes", "state")
+    ``attempt`` counts the dials since a session last proved itself, which shows itself at ``shown_at`` and lasts for a
+    while (`Link.attempts`); ``opened_generation`` is the number of the last
+    socket that opened (0: none did); ``dials`` tells an engine that dials by itself from one that is given its socket;
+    ``end`` is how a socket is ending; ``asked`` that the application wants the end of it all.
+    """
+
+    __slots__ = (
+        "asked",
+        "attempt",
+        "dials",
+        "end",
+        "generation",
+        "opened_generation",
+        "shown_at",
+        "speaks_bytes",
+        "state",
+    )
 
     def __init__(self, *, speaks_bytes: bool) -> None:
         self.state = LINK.initial
         self.generation = 0
+        self.opened_generation = 0
         self.attempt = 0
+        self.dials = False
         self.speaks_bytes = speaks_bytes
         self.end: End | None = None
+        self.asked = False
+        self.shown_at: Instant | None = None
+
+    def attempts(self, engine: Session) -> int:
+        """The dials that count against those that policy allows. A server that greets and fails, again and again, is
+        not begun with anew each time: the session has to last as long as the longest pause."""
+        if self.shown_at is not None and engine.now - self.shown_at >= engine.config.renewal.backoff_cap:
+            return 0
+        return self.attempt
 
 
 class LinkRules:
@@ -48,24 +82,59 @@ class LinkRules:
         return link.speaks_bytes
 
     @staticmethod
-    def may_dial_again(link: Link, engine: Session, _event: object) -> bool:
-        return link.attempt < engine.config.dials
+    def may_dial_again(link: Link, engine: Session, end: End) -> bool:
+        fault = end.fault
+        if not link.dials:
+            return False  # somebody else opens its sockets
+        if fault is not None and (fault.code in FATAL_CODES or _is_final(fault.status)):
+            return False
+        if not link.opened_generation:
+            return link.attempt < engine.config.dials
+        return (
+            end.code in _RETRIED_CLOSE_CODES
+            and engine.may_reconnect
+            and link.attempts(engine) < engine.config.renewal.dials
+        )
+
+    @staticmethod
+    def had_another(link: Link, _engine: Session, _event: object) -> bool:
+        return bool(link.opened_generation)  # it is that socket's end, told late
+
+    @staticmethod
+    def is_renewal(link: Link, _engine: Session, _event: object) -> bool:
+        return link.end is not None and link.end.fault is None and link.end.code == 1000
 
     @staticmethod
     def dial(link: Link, engine: Session, _event: object) -> None:
-        if link.attempt == 0:
-            link.generation += 1
+        link.dials = True
+        LinkRules._next_generation(link)
         link.attempt += 1
         engine.timers.arm(Timer.CONNECT, engine.now + engine.config.timers.connect)
         engine.act(OpenTransport(link.generation, link.attempt))
 
     @staticmethod
+    def _next_generation(link: Link) -> None:
+        """The number of the next socket; that of the last as long as it did not open."""
+        if link.generation == link.opened_generation:
+            link.generation += 1
+
+    @staticmethod
     def back_off(link: Link, engine: Session, end: End) -> None:
         engine.timers.stop(Timer.CONNECT)
-        pause = engine.config.timers.backoff << min(link.attempt - 1, MAX_BACKOFF_DOUBLINGS)
-        retry_at = engine.now + pause
+        engine.timers.stop(Timer.HANDSHAKE)
+        retry_at = engine.now + LinkRules._pause(link, engine)
         engine.timers.arm(Timer.BACKOFF, retry_at)
         engine.act(Disconnected(link.generation, end.code, end.reason, end.fault, retry_at))
+
+    @staticmethod
+    def _pause(link: Link, engine: Session) -> int:
+        policy = engine.config.renewal
+        pause = engine.config.timers.backoff << min(max(link.attempt - 1, 0), MAX_BACKOFF_DOUBLINGS)
+        pause = min(pause, max(policy.backoff_cap, engine.config.timers.backoff))
+        if engine.entropy is None or not policy.jitter:
+            return pause
+        share = int.from_bytes(engine.entropy(2), "big")
+        return max(1, pause - (pause * policy.jitter * share // (100 << 16)))
 
     @staticmethod
     def abandon_dial(link: Link, engine: Session, end: End) -> None:
@@ -75,17 +144,15 @@ class LinkRules:
     @staticmethod
     def begin_handshake(link: Link, engine: Session, _event: object) -> None:
         engine.timers.stop(Timer.CONNECT)
-        if link.attempt == 0:  # somebody else dialled
-            link.generation += 1
+        LinkRules._next_generation(link)
         engine.timers.arm(Timer.HANDSHAKE, engine.now + engine.config.timers.handshake)
 
     @staticmethod
     def announce(link: Link, engine: Session, _event: object) -> None:
         engine.timers.stop(Timer.CONNECT)
         engine.timers.stop(Timer.HANDSHAKE)
-        if link.generation == 0:
-            link.generation = 1
-        link.attempt = 0
+        LinkRules._next_generation(link)
+        link.opened_generation = link.generation
         if link.speaks_bytes:
             engine.timers.arm(Timer.PING, engine.now + engine.config.timers.ping)
         engine.act(Connected(link.generation))
@@ -95,10 +162,58 @@ class LinkRules:
     def ping(_link: Link, engine: Session, _event: object) -> None:
         engine.timers.arm(Timer.PONG, engine.now + engine.config.timers.pong)
 
+    # -- the end of a socket that another follows ----------------------------------------------------------------------
+
+    @staticmethod
+    def break_off(link: Link, engine: Session, end: End) -> None:
+        link.end = end
+        LinkRules._close(engine, end.code or 1000, end.reason)
+
+    @staticmethod
+    def part(link: Link, engine: Session, end: End) -> None:
+        end = LinkRules._lose(link, engine, end)
+        LinkRules.back_off(link, engine, end)
+
+    @staticmethod
+    def abort_and_part(link: Link, engine: Session, end: End) -> None:
+        engine.act(CloseTransport(1006, "", abort=True))
+        LinkRules.part(link, engine, end)
+
+    @staticmethod
+    def renew(link: Link, engine: Session, end: End) -> None:
+        end = LinkRules._lose(link, engine, end)
+        engine.act(Disconnected(link.generation, end.code, end.reason, end.fault, engine.now))
+        LinkRules.dial(link, engine, None)
+
+    @staticmethod
+    def abort_and_renew(link: Link, engine: Session, end: End) -> None:
+        engine.act(CloseTransport(1006, "", abort=True))
+        LinkRules.renew(link, engine, end)
+
+    @staticmethod
+    def _lose(link: Link, engine: Session, end: End) -> End:
+        """Settle what ends with the socket, and forget its session. What began the end is how it ended."""
+        end = link.end or end
+        link.end = None
+        link.attempt = link.attempts(engine)
+        link.shown_at = None
+        engine.timers.clear()
+        engine.let_go()
+        engine.end_generation()
+        return end
+
+    # -- the end of the engine -----------------------------------------------------------------------------------------
+
     @staticmethod
     def begin_close(link: Link, engine: Session, end: End) -> None:
         link.end = end
+        link.asked = True
         LinkRules._close(engine, end.code or 1000, end.reason)
+
+    @staticmethod
+    def close_after_all(link: Link, _engine: Session, end: End) -> None:
+        link.end = end  # the closing handshake is under way, and so is its deadline
+        link.asked = True
 
     @staticmethod
     def answer_close(link: Link, engine: Session, end: End) -> None:
@@ -118,15 +233,18 @@ class LinkRules:
 
     @staticmethod
     def forget_socket(link: Link, engine: Session, _event: object) -> None:
-        link.end = None
         link.attempt = 0
-        engine.timers.clear()
-        engine.let_go()
-        engine.end_generation()
+        link.asked = False
+        LinkRules._lose(link, engine, End(None, "", None))
 
     @staticmethod
     def finish(link: Link, engine: Session, end: End) -> None:
         LinkRules._finish(link, engine, link.end or end)
+
+    @staticmethod
+    def finish_asked(link: Link, engine: Session, end: End) -> None:
+        link.asked = True
+        LinkRules._finish(link, engine, end)
 
     @staticmethod
     def finish_timeout(link: Link, engine: Session, end: End) -> None:
@@ -142,6 +260,11 @@ class LinkRules:
         closed = Closed(end.code if end.code is not None else 1006, end.reason, end.fault)
         engine.closed = closed
         engine.act(closed)
+
+
+def _is_final(status: int | None) -> bool:
+    """Whether an HTTP status refuses this client for good."""
+    return status is not None and 400 <= status < 500 and status not in _RETRIED_STATUSES
 
 
 LINK = build("link", LinkRules)

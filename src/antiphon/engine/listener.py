@@ -217,9 +217,17 @@ class Listener:
             self._tell(entry, delete=True)
 
     def _tell(self, entry: Entry, *, delete: bool = False) -> None:
-        """Send the server the cut of one part, once; or that the part's item is to be deleted."""
+        """Send the server the cut of one part, once; or that the part's item is to be deleted. What the server of now
+        never spoke is cut in the history (R-N5)."""
         session, cut = self._session, entry.cut
-        if cut is None or entry.told or not cut.owed or session.link.state != "open":
+        if cut is None or entry.told or not cut.owed:
+            return
+        node = session.conversation.get(session.name_of(entry.item_id))
+        if node is not None and (session.link.state != "open" or node.held_as != "itself"):
+            entry.told = True
+            session.renewal.cut(node, cut.content_index, cut.audio_end_ms, cut.received_ms)
+            return
+        if session.link.state != "open":
             return
         response = session.responses.get(entry.response_id or "")
         announced = response is not None and response.in_conversation
@@ -247,7 +255,7 @@ class Listener:
         self.advance()
         for entry in [entry for entry in session.playback if entry.state == "stopping"]:
             session.step(PLAYBACK, entry, "internal.lost", None)
-            session.playback.finish_cut(entry, None)
+            self.cut(entry, None)
         for entry in session.playback.transport_lost():
             self._settle(entry)
 

@@ -18,7 +18,7 @@ from antiphon.engine import inputs
 from antiphon.engine.actions import Action, Actions, Closed, Report
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.dialects import Dialect
-from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.errors import Fault, LocalProtocolError, SnapshotError
 from antiphon.engine.link import LINK, End, Link
 from antiphon.engine.timers import Instant, Timer, Timers
 from antiphon.machines import STEPPERS, Row, Stateful, Table
@@ -211,6 +211,11 @@ class Session(_Common):
         return self.link.generation
 
     @property
+    def may_reconnect(self) -> bool:
+        """Whether a lost socket is followed by another, as far as policy goes (R-L11)."""
+        return False
+
+    @property
     def reports(self) -> Mapping[tuple[str, str], int]:
         """How often the peer broke each rule: (rule, event type) → count. The first of a kind is a `Report` too."""
         return self._reports
@@ -298,7 +303,12 @@ class Session(_Common):
         role = checked(snapshot, getattr(cls, "role", None))
         session = cls._kind(role)(role, config, now=now, entropy=entropy)
         assert isinstance(session, cls)  # the role was checked
-        session._load(snapshot, now)
+        try:
+            session._load(snapshot, now)
+        except SnapshotError:
+            raise
+        except Exception as error:  # what was stored may contradict itself anywhere, and comes from outside
+            raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__})") from error
         return session
 
     # -- for the rules (guards, effects) and the level above
@@ -337,7 +347,7 @@ class Session(_Common):
 
     def report(self, rule: str, event: object, detail: str, path: str = "") -> None:
         """The peer broke ``rule``: tell it once a kind, count it always. Under ``config.strict`` the socket ends, but
-        not for a bound of ours."""
+        not for a bound of ours, nor for what cannot be replayed."""
         event_type = getattr(event, "type", "")
         kind = (rule, event_type)
         count = self._reports.get(kind)
@@ -348,7 +358,7 @@ class Session(_Common):
         event_id = getattr(event, "event_id", None)
         if count is None:
             self.act(Report(kind[0], kind[1], event_id if isinstance(event_id, str) else None, path, detail))
-        if self.config.strict and rule != "R-N2":
+        if self.config.strict and rule not in _OWN_RULES:
             fault = Fault("protocol", f"{rule}: {detail}", rule)
             self.step(LINK, self.link, "internal.fault", End(1002, rule, fault))
 
@@ -430,6 +440,9 @@ def timed_out(timer: Timer) -> End:
     """The end that a timer of the link makes."""
     return End(None, "", Fault("timeout", _TIMEOUTS.get(timer, f"timer {timer.value} fired"), f"timer.{timer.value}"))
 
+
+_OWN_RULES = frozenset({"R-N2", "R-N5", "R-N6"})
+"""What is reported under these is no fault of the peer's."""
 
 _TIMEOUTS = {
     Timer.CONNECT: "no connection within timers.connect",

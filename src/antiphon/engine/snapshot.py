@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from antiphon.engine.acknowledgements import AcknowledgementsState
 from antiphon.engine.actions import Closed
@@ -19,7 +20,7 @@ from antiphon.engine.arbiter import ArbiterState
 from antiphon.engine.audio import AudioFormat, InputAudioLedger, InputAudioState
 from antiphon.engine.codec import (
     Repaired,
-    client_decoder,
+    command_from_text,
     convert_client_event,
     encode_text,
     session_from_builtins,
@@ -35,6 +36,7 @@ from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
+from antiphon.engine.renewal import RenewalState
 from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
     from antiphon.engine.session import Session
 
 VERSION = 1
-_ANY_DEPTH = 1024  # our own text, which was bounded when it was sent
 
 
 class EndState(Struct, frozen=True):
@@ -65,6 +66,10 @@ class LinkState(Struct, frozen=True):
     generation: int
     attempt: int
     end: EndState | None
+    opened_generation: int
+    dials: bool
+    asked: bool
+    shown_for: int | None
 
 
 class CommonState(Struct, frozen=True):
@@ -122,6 +127,7 @@ class ClientState(Struct, frozen=True):
     usage: Usage
     rate_limits: list[RateLimitState]
     gap: list[GapEntry]
+    renewal: RenewalState
 
 
 class ServerState(Struct, frozen=True):
@@ -198,6 +204,10 @@ def take_common(session: Session, now: Instant) -> CommonState:
             link.generation,
             link.attempt,
             None if end is None else EndState(end.code, end.reason, end.fault),
+            link.opened_generation,
+            link.dials,
+            link.asked,
+            None if link.shown_at is None else now - link.shown_at,
         ),
         session.timers.dump(now),
         session.ids_made,
@@ -214,6 +224,10 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
     link.attempt = state.link.attempt
     end = state.link.end
     link.end = None if end is None else End(end.code, end.reason, end.fault)
+    link.opened_generation = state.link.opened_generation
+    link.dials = state.link.dials
+    link.asked = state.link.asked
+    link.shown_at = None if state.link.shown_for is None else now - state.link.shown_for
     session.timers.load(state.timers, now)
     session.adopt_counters(state.ids, {(rule, type_): count for rule, type_, count in state.reports})
     session.closed = state.closed
@@ -233,6 +247,16 @@ def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def command_without_credentials(text: str) -> str:
+    """The JSON text of a command of ours, without what authorises MCP tools."""
+    if '"session.update"' not in text:
+        return text
+    event = msgspec.json.decode(text)
+    if event["type"] != "session.update":
+        return text
+    return msgspec.json.encode({**event, "session": without_credentials(event["session"])}).decode()
+
+
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
     """A snapshot of a client."""
     configuration, clock = session.configuration, session.listener.clock
@@ -243,7 +267,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         configuration=None if configuration is None else without_credentials(to_builtins(configuration)),
         conversation=session.conversation.dump(),
         arbiter=session.arbiter.dump(now),
-        acknowledgements=session.acknowledgements.dump(),
+        acknowledgements=_acknowledgements(session.acknowledgements.dump()),
         playback=session.playback.dump(now),
         player_busy=None if clock is None or clock.busy_until is None else clock.busy_until - now,
         output_format=session.listener.format,
@@ -271,11 +295,25 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         gap=[
             GapEntry(None, False, entry)
             if isinstance(entry, bytes)
-            else GapEntry(encode_text(entry[0]), entry[1], None)
+            else GapEntry(command_without_credentials(encode_text(entry[0])), entry[1], None)
             for entry in session.gap
         ],
+        renewal=_renewal(session.renewal.dump(now)),
     )
     return Snapshot(VERSION, DIGEST, session.role.value, take_common(session, now), client=state)
+
+
+def _acknowledgements(state: AcknowledgementsState) -> AcknowledgementsState:
+    pending = [replace(each, text=command_without_credentials(each.text)) for each in state.pending]
+    return replace(state, pending=pending)
+
+
+def _renewal(state: RenewalState) -> RenewalState:
+    return replace(
+        state,
+        wishes=None if state.wishes is None else without_credentials(state.wishes),
+        repeated=[command_without_credentials(text) for text in state.repeated],
+    )
 
 
 def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> None:
@@ -322,15 +360,17 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.account.load(state.rate_limits, now)
     for entry in state.gap:
         session.adopt_gap(entry.audio if entry.event is None else (_command(entry.event), entry.forced))
+    try:
+        session.renewal.load(state.renewal, now)
+    except ValueError:
+        raise SnapshotError("an unanswered command of the snapshot is no client event") from None
 
 
 def _command(text: str) -> ClientEvent:
-    event: object = client_decoder(_ANY_DEPTH)(text)
-    if isinstance(event, Repaired):
-        event = event.event  # an item of an unknown type is right all the same
-    if not isinstance(event, ClientEvent):
-        raise SnapshotError("a waiting command of the snapshot is no client event")
-    return event
+    try:
+        return command_from_text(text)
+    except ValueError:
+        raise SnapshotError("a waiting command of the snapshot is no client event") from None
 
 
 def take_server(session: ServerSession, now: Instant) -> Snapshot:

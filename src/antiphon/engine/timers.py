@@ -27,6 +27,8 @@ class Timer(StrEnum):
     CLOSE = "close"
     REQUEST = "request"
     FLUSH = "flush"
+    RENEWAL = "renewal"
+    QUIET = "quiet"
     EXPIRY = "expiry"
     IDLE = "idle"
 

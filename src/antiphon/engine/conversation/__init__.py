@@ -2,7 +2,7 @@
 
 from .conversation import ROOT, Conversation, Misplaced, Placement
 from .items import item_status
-from .nodes import Node, Record, Status, Taken
+from .nodes import Held, Node, Record, Status, Taken
 from .order import ItemsView
 from .state import ConversationState
 from .text import STREAM_CHARGE, Cut, PartText, Transcription, heard_prefix
@@ -13,6 +13,7 @@ __all__ = [
     "Conversation",
     "ConversationState",
     "Cut",
+    "Held",
     "ItemsView",
     "Misplaced",
     "Node",

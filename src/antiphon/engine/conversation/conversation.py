@@ -300,6 +300,29 @@ class Conversation:
             self._bury(order.first)
         return evicted
 
+    # --- sessions -----------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget everything: another session begins, and it begins empty."""
+        self._order = Order(self._order.max_waiting)
+        self._index = Index()
+        self._early = EarlyRecords(self._early.max_records, self._early.max_bytes)
+        self._tombstones = {}
+        self._text_bytes = 0
+
+    def renew(self, prepare: Callable[[Node], None]) -> None:
+        """Another session follows: the items stay in the order in which they stand, and nothing more is expected of the
+        old one's announcements. ``prepare`` is called with each item, in order, and may `Node.rename` it."""
+        nodes, shared = list(self._order.flat), self._index.shared
+        self.clear()
+        for node in nodes:
+            prepare(node)
+            node.block = None
+            self._order.append(node)
+            self._text_bytes += node.text_bytes
+        aged = {node: None for each in shared for node in each}
+        self._index = Index([*(node for node in nodes if node not in aged), *aged])
+
     # --- texts --------------------------------------------------------------------------------------------------------
 
     def text_delta(self, item_id: str, content_index: int, delta: str) -> Taken:

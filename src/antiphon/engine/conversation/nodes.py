@@ -15,6 +15,10 @@ from .text import STREAM_CHARGE, Cut, CutPlace, PartText, Transcription, heard_p
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
+Held: TypeAlias = Literal["itself", "text", "nothing"]
+"""What the session of now has of an item: the item that it announced; the text of one that an earlier session
+announced, which was given to it (R-N5); or nothing of it."""
+
 _STATUSES: Mapping[str, Status] = MappingProxyType(
     {"in_progress": "in_progress", "completed": "completed", "incomplete": "incomplete"}
 )
@@ -185,10 +189,10 @@ class Node(Record):
     kept without base64 audio. ``previous_item_id`` is the predecessor as announced. ``generated`` tells an item that
     a response makes from one that was created or committed; ``response_id`` is that response, as far as known.
     ``status`` is the item's own where it has a known one, else ``in_progress`` until it is done (R-C1). ``finished``:
-    its ``conversation.item.done`` came. ``linked``: it is a member of a conversation.
+    its ``conversation.item.done`` came. ``linked``: it is a member of a conversation. ``held_as``: see `Held`.
     """
 
-    __slots__ = ("generated", "item", "previous_item_id", "response_id", "state", "status")
+    __slots__ = ("generated", "held_as", "item", "previous_item_id", "response_id", "state", "status")
 
     def __init__(self, item: Item) -> None:
         super().__init__(item_id(item))
@@ -196,6 +200,7 @@ class Node(Record):
         self.item: Item = without_audio(item)
         self.previous_item_id: str | None = None
         self.generated = False
+        self.held_as: Held = "itself"
         self.response_id: str | None = None
         self.status: Status = _status(item) or "in_progress"
         self.text_bytes = size_of(self.item)
@@ -233,6 +238,12 @@ class Node(Record):
             if stream is not None and stream.text_bytes:
                 return stream.text
         return own.get(content_index, "")
+
+    def rename(self, id: str, item: Item) -> None:
+        """The same item, with other ids in it."""
+        self.id = id
+        self.text_bytes += size_of(item) - size_of(self.item)
+        self.item = item
 
     def adopt(self, early: Record) -> None:
         """Take over the texts that came before the item. ``early`` is used up."""

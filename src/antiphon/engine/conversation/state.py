@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from antiphon.engine.codec import item_from_builtins, to_builtins
 
-from .nodes import Node, Record, Status
+from .nodes import Held, Node, Record, Status
 from .text import CutPlace
 
 
@@ -39,6 +39,7 @@ class ItemState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous_item_id: str | None = None
     generated: bool = False
     response_id: str | None = None
+    held_as: Held = "itself"
 
 
 class RecordState(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="item"):
@@ -114,6 +115,7 @@ def node_from(state: RecordState) -> Node:
     node.previous_item_id = state.item.previous_item_id
     node.generated = state.item.generated
     node.response_id = state.item.response_id
+    node.held_as = state.item.held_as
     _restore_texts(node, state)
     return node
 
@@ -142,4 +144,5 @@ def _item_state(node: Node) -> ItemState:
         previous_item_id=node.previous_item_id,
         generated=node.generated,
         response_id=node.response_id,
+        held_as=node.held_as,
     )
