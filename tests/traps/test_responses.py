@@ -52,6 +52,7 @@ def test_trap_05_a_rejected_request_is_not_pending_for_ever_although_its_error_n
         for named in (True, False):
             talk = Talk()
             talk.ask("lost")
+            talk.hear("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
             actions = talk.error(ACTIVE, "lost" if named else None)
             actions += talk.created("r0", metadata=None) + talk.done("r0")  # the response that stood in the way
             if requests(actions):  # it was asked for again

@@ -611,6 +611,11 @@ def on_input_audio_buffer(
     | m.InputAudioBufferTimeoutTriggered,
 ) -> None:
     """`input_audio_buffer.*`"""
+    if not isinstance(event, m.InputAudioBufferCleared):
+        ours = isinstance(event, m.InputAudioBufferCommitted) and any(
+            pending.type == "input_audio_buffer.commit" for pending in session.acknowledgements.unanswered()
+        )
+        session.arbiter.hears = session.arbiter.hears or not ours
     session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
 
 
