@@ -126,6 +126,8 @@ def setups(
         playback=draw(st.sampled_from(["device", "device", "clock"])),
         unheard=draw(st.sampled_from(["truncate", "delete"])),
         decode_audio=draw(st.sampled_from([True, True, True, False])),
+        dialect=draw(st.sampled_from(["auto", "auto", "beta"])),
+        view=draw(st.sampled_from(["ga", "ga", "beta"])),
         retain=draw(st.booleans()),
         strict=False if orderly else draw(st.sampled_from([False, False, True])),
         limits=Limits() if orderly else draw(st.sampled_from([Limits(), Limits(), TINY])),

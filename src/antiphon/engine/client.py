@@ -58,6 +58,7 @@ from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
 from antiphon.machines import Row
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -369,6 +370,9 @@ class ClientSession(Session, role=Role.CLIENT):
         if type(event) not in _COMMANDS:
             raise LocalProtocolError(f"a client does not send {type(event).__name__}", rule="R-E6")
         command = self.renewal.named(cast(m.ClientEvent, event))
+        if isinstance(command, m.SessionUpdate) and type(command) is not m.SessionUpdate:
+            # What it is called goes with the dialect that is spoken.
+            command = m.SessionUpdate(session=command.session, event_id=command.event_id)
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
         try:
@@ -886,4 +890,4 @@ class ClientSession(Session, role=Role.CLIENT):
 
 
 _CREATED = m.ConversationItemCreated.step_type
-_COMMANDS = frozenset(m.CLIENT_EVENTS.values())
+_COMMANDS = frozenset({*m.CLIENT_EVENTS.values(), *CLIENT_VIEWS["ga"].values(), *CLIENT_VIEWS["beta"].values()})

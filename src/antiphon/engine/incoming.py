@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from antiphon import messages as m
 from antiphon.engine import translation
-from antiphon.engine.acknowledgements import shape_of
+from antiphon.engine.acknowledgements import ANSWERS, shape_of
 from antiphon.engine.audio import InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
@@ -654,8 +654,12 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
 
 
 def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.ConversationItemDeleted) -> None:
-    """`conversation.item.truncated`, `.deleted`"""
-    session.step(CONVERSATION_ITEM, find_item(session, event.item_id), event.type, event)
+    """`conversation.item.truncated`, `.deleted`; without an id (xAI) it answers the oldest that waits."""
+    item_id = event.item_id
+    if not item_id:
+        waiting = [each.key for each in session.unanswered if ANSWERS[each.type] == event.type]
+        item_id = next((key for key in waiting if key), "")
+    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
     session.trim(event)
 
 
