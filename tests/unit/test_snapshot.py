@@ -102,11 +102,11 @@ def test_a_snapshot_that_contradicts_itself_is_refused() -> None:
     host = Host()
     host.hear("conversation.item.create", item={"type": "message", "role": "user", "content": []})
     data = json.loads(host.snapshot().encode())
-    for node in data["server"]["conversation"]["nodes"]:
-        node["item"] = None
+    for place in data["server"]["conversation"]["places"]:
+        del place["item"]
     stored = Snapshot.decode(json.dumps(data).encode())
     with pytest.raises(SnapshotError, match="contradicts itself"):
-        Session.restore(stored, host.config, now=0)
+        Session.restore(stored, host.config, now=0, entropy=host.entropy)
 
 
 def test_a_snapshot_with_more_keys_is_of_another_build() -> None:
