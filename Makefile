@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: talk test mutate rules fuzz lint bench spec clean
+.PHONY: talk test mutate rules fuzz coverage lint bench spec clean
 
 talk: $(VENV)/.talk
 	$(BIN)/antiphon talk
@@ -24,6 +24,11 @@ rules: $(VENV)/.test
 FUZZ ?= --seconds 600
 fuzz: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
+# The branches of src that no test takes
+coverage: $(VENV)/.test
+	$(BIN)/python -m coverage run -m pytest tests/unit tests/tables tests/traces tests/traps
+	$(BIN)/python -m coverage report
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check src adapters tests spec
@@ -61,4 +66,4 @@ $(VENV)/.bench: $(VENV)/.test pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .coverage fuzz-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

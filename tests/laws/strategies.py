@@ -28,10 +28,14 @@ from antiphon import (
     ItemStarted,
     Limits,
     ResponseFinished,
+    SourceText,
     TextDelta,
     TranscriptCompleted,
     TranscriptDelta,
     TranscriptFailed,
+    TranslatedAudio,
+    TranslatedText,
+    TranslationFinished,
     inputs,
 )
 from antiphon import messages as m
@@ -126,11 +130,13 @@ def setups(
         playback=draw(st.sampled_from(["device", "device", "clock"])),
         unheard=draw(st.sampled_from(["truncate", "delete"])),
         decode_audio=draw(st.sampled_from([True, True, True, False])),
+        dialect=draw(st.sampled_from(["auto", "auto", "beta"])),
+        view=draw(st.sampled_from(["ga", "ga", "beta"])),
         retain=draw(st.booleans()),
         strict=False if orderly else draw(st.sampled_from([False, False, True])),
         limits=Limits() if orderly else draw(st.sampled_from([Limits(), Limits(), TINY])),
         timers=Durations() if orderly else draw(st.sampled_from([Durations(), _QUICK, _FAST])),
-        session=draw(st.sampled_from(_SESSIONS)),
+        session=draw(st.sampled_from(_SESSIONS if orderly else [*_SESSIONS, {"type": "translation"}])),
     )
 
 
@@ -431,7 +437,7 @@ _PARTS: Final = st.integers(-1, 3)
 
 
 def contents() -> SearchStrategy[Content]:
-    """Content of a response, for one that runs or for none."""
+    """Content of a response, for one that runs or for none; now and then of a translation."""
     common = {"response_id": _IDS, "output_index": _PARTS}
     return st.one_of(
         st.builds(
@@ -445,6 +451,15 @@ def contents() -> SearchStrategy[Content]:
         st.builds(ArgumentsDelta, **common, delta=st.sampled_from(["{", "\udc00"])),
         st.builds(ItemFinished, **common),
         st.builds(ResponseFinished, response_id=_IDS, status=st.sampled_from(["completed", "incomplete", "failed"])),
+        st.sampled_from(
+            [
+                SourceText("la", 200),
+                TranslatedText("\ud800"),
+                TranslatedAudio(b"\x00" * 480),
+                TranslatedAudio(b"\x00"),
+                TranslationFinished(),
+            ]
+        ),
     )
 
 

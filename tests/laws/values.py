@@ -121,6 +121,9 @@ class Setup(Struct, frozen=True, kw_only=True):
     playback: Literal["device", "clock"] = "device"
     unheard: Literal["truncate", "delete"] = "truncate"
     decode_audio: bool = True
+    dialect: Literal["auto", "beta"] = "auto"
+    """What both ends speak: GA, or the beta."""
+    view: Literal["ga", "beta"] = "ga"
     strict: bool = False
     retain: bool = False
     limits: Limits = Limits()
@@ -131,6 +134,7 @@ class Setup(Struct, frozen=True, kw_only=True):
         """What the engine of one side is told."""
         if side == "server":
             return SessionConfig(
+                dialect=self.dialect,
                 stepper=self.stepper,
                 limits=self.limits,
                 timers=self.timers,
@@ -142,6 +146,8 @@ class Setup(Struct, frozen=True, kw_only=True):
                 session=self.session,
             )
         return SessionConfig(
+            dialect=self.dialect,
+            view=self.view,
             stepper=self.stepper,
             limits=self.limits,
             timers=self.timers,

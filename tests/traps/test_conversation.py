@@ -8,7 +8,7 @@ from msgspec import UNSET, structs
 
 from antiphon import Actions, ClientSession, Conversation, Session
 from antiphon import messages as m
-from antiphon.engine import checks, incoming, legality, serving
+from antiphon.engine import checks, incoming, legality, membership
 from antiphon.engine.conversation import Node, Placement, Taken
 from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
 from antiphon.messages.beta import SERVER_VIEWS
@@ -181,7 +181,7 @@ def test_trap_20_an_id_that_the_service_would_reject_is_not_sent() -> None:
         check,
         replaced(checks, "_ID", re.compile(r"(?s).*\Z")),
         replaced(checks, "_MOST_ID", 64),
-        replaced(serving, "problem_with_id", nothing),
+        replaced(membership, "problem_with_id", nothing),
         replaced(Session, "next_id", as_a_uuid),
     )
 

@@ -10,6 +10,7 @@ from antiphon.engine import incoming
 from antiphon.engine.arbiter import REQUEST, Arbiter
 from antiphon.engine.blame import Blame
 from antiphon.engine.incoming import RESPONSE
+from antiphon.engine.link import FATAL_CODES
 from antiphon.engine.playback import Entry, PlaybackLedger
 from antiphon.engine.request import Request
 from traps.wrong import both, client_handles, effect, never, nothing, replaced, server_handles, trap, without
@@ -52,6 +53,7 @@ def test_trap_05_a_rejected_request_is_not_pending_for_ever_although_its_error_n
         for named in (True, False):
             talk = Talk()
             talk.ask("lost")
+            talk.hear("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
             actions = talk.error(ACTIVE, "lost" if named else None)
             actions += talk.created("r0", metadata=None) + talk.done("r0")  # the response that stood in the way
             if requests(actions):  # it was asked for again
@@ -79,7 +81,7 @@ def test_trap_06_a_cancel_that_came_too_late_harms_nothing() -> None:
         assert talk.client.state == "open"
         assert requests(talk.ask("b")) == 1
 
-    fatal = incoming._FATAL | {"response_cancel_not_active"}
+    fatal = FATAL_CODES | {"response_cancel_not_active"}
     trap(check, replaced(incoming, "_FATAL", fatal))
 
 

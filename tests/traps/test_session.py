@@ -7,14 +7,23 @@ from typing import Any
 import pytest
 from msgspec import UNSET, json
 
-from antiphon import ClientSession, Closed, CloseTransport, Disconnected, Session
+from antiphon import ClientSession, Closed, CloseTransport, Disconnected, Dropped, OpenTransport, Session
 from antiphon import messages as m
 from antiphon.engine import client, codec, incoming, legality, server, settings
 from antiphon.engine.link import End
 from antiphon.machines import ERRORS
 from traps.wrong import nothing, replaced, trap
-from unit.engine_helpers import Talk, at, delivered, of, rules, sent, sent_types, spoken
+from unit.engine_helpers import Talk, at, call, delivered, message, of, outcomes, rules, said, sent, sent_types, spoken
 from unit.server_helpers import Host
+
+
+def dialled() -> Talk:
+    """A client that has dialled by itself, and so may again."""
+    talk = Talk(begun=False)
+    talk.client.start(talk.now)
+    talk.client.opened(talk.now)
+    talk.hear("session.created", session={"type": "realtime"})
+    return talk
 
 
 def test_trap_22_null_absent_and_falsy_are_three_things() -> None:
@@ -94,6 +103,11 @@ def test_trap_27_going_away_is_not_an_orderly_end() -> None:
         assert lost.code == 1001
         assert lost.fault is not None and "60 minutes" in lost.fault.message
 
+        talk = dialled()
+        actions = talk.client.receive_eof(talk.now, 1001)
+        assert of(actions, Closed) == []
+        assert [dial.generation for dial in of(talk.tick(), OpenTransport)] == [2]  # the talk goes on
+
         talk = Talk()
         (ended,) = of(talk.client.receive_eof(talk.now, 1000), Closed)
         assert ended.fault is None
@@ -102,6 +116,51 @@ def test_trap_27_going_away_is_not_an_orderly_end() -> None:
         return End(code, reason, None)
 
     trap(check, replaced(ClientSession, "end_of_socket", any_code_is_fine))
+
+
+def test_trap_28_nothing_of_a_dead_session_is_said_to_the_next() -> None:
+    def check() -> None:
+        talk = dialled()
+        talk.say(message("u1"))
+        talk.adds(said("u1"))
+        talk.calls("r1", "c1")
+        talk.ask("a")
+        talk.created("r2", request="a")
+        talk.generates("r2", {**call("c2"), "arguments": ""}, previous="item_c1")
+        talk.generates("r2", spoken("i2"), previous="item_c2")
+        talk.part("r2", "i2")
+        talk.audio("r2", "i2", 300)
+        talk.hear("input_audio_buffer.speech_started", item_id="u2", audio_start_ms=0)
+        actions = talk.client.receive_eof(talk.now, 1006)
+        assert outcomes(actions) == {"a": Dropped("disconnected")}
+        assert [response.id for response in talk.client.responses.values() if response.is_open] == []
+
+        actions = talk.tick()
+        actions += talk.client.opened(talk.now)
+        actions += talk.hear("session.created", session={"type": "realtime"})
+        told = sent(actions)
+        assert [event["item"]["id"] for event in told if event["type"] == "conversation.item.create"] == [
+            "u1",
+            "item_c1",
+        ]
+        assert {event["type"] for event in told} <= {"session.update", "conversation.item.create"}
+        assert delivered(talk.adds(said("u1")) + talk.adds(call("c1"), previous="u1")) == []  # no news
+
+        assert talk.client.default_response is None and talk.client.input_audio_buffer_state == "idle"
+        assert talk.refused(m.ResponseCancel(response_id="r2")).code == "response_cancel_not_active"
+        output = m.FunctionCallOutputItem(call_id="c2", output="12")
+        assert talk.refused(m.ConversationItemCreate(item=output)).code == "invalid_tool_call_id"
+        assert sent_types(talk.outputs("c1")) == ["conversation.item.create"]
+        assert sent_types(talk.ask("b")) == ["response.create"]
+
+    def keeps_everything(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(ClientSession, "let_go", nothing)
+
+    def keeps_the_detector(patch: pytest.MonkeyPatch) -> None:
+        cells = incoming.INPUT_AUDIO_BUFFER.cells["speech"]
+        patch.delitem(cells, "internal.renewed")
+
+    trap(check, keeps_everything, keeps_the_detector)
 
 
 def test_trap_37_an_update_that_names_another_voice_is_not_sent_after_the_first_word() -> None:

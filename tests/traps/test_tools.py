@@ -72,7 +72,7 @@ def test_trap_14_a_call_that_was_cut_short_is_not_executed() -> None:
     def owes_every_call(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
         for item in event.response.output or ():
             if isinstance(item, m.FunctionCallItem):
-                session.called(item)
+                session.called(item, owed=True)
         finish(record, session, event)
 
     trap(check, effect(RESPONSE, "finish", owes_every_call))

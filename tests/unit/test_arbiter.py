@@ -35,6 +35,12 @@ def busy(talk: Talk) -> Talk:
     return talk
 
 
+def voice(talk: Talk, response_id: str) -> Any:
+    """The user speaks, and voice detection begins a response; what comes of that."""
+    talk.hear("input_audio_buffer.speech_started", item_id=f"u_{response_id}", audio_start_ms=0)
+    return talk.created(response_id, metadata=None)
+
+
 def metadata(actions: Any) -> dict[str, str] | None:
     (event,) = sent(actions)
     found: dict[str, str] | None = event.get("response", {}).get("metadata")
@@ -398,7 +404,7 @@ def test_nothing_is_added_against_the_policy() -> None:
 def test_a_response_without_our_tag_is_not_ours() -> None:
     talk = Talk()
     talk.ask("a")
-    talk.created("r0", metadata=None)
+    voice(talk, "r0")
     assert talk.client.responses["r0"].event_id is None
     assert outcomes(talk.done("r0", metadata=None)) == {}
 
@@ -427,6 +433,78 @@ def test_requests_with_one_tag_of_the_application_are_answered_in_order() -> Non
     talk.created("r1", metadata={TAG: "mine"})
     talk.created("r2", metadata={TAG: "mine"})
     assert [talk.client.responses[id].event_id for id in ("r1", "r2")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_server_that_answers_with_null_metadata_is_understood_while_nobody_else_can_have_asked(aside: bool) -> None:
+    talk = Talk()
+    conversation_id = None if aside else "conv"
+    talk.ask("a", **({"conversation": "none"} if aside else {}))
+    talk.created("r1", metadata=None, conversation_id=conversation_id)
+    settled = outcomes(talk.done("r1", metadata=None, conversation_id=conversation_id))
+    assert settled == {"a": Finished("r1", "completed", None)}
+    talk.ask("b")
+    talk.created("r2", metadata=None)
+    assert talk.restored().client.responses["r2"].event_id == "b"
+
+
+@pytest.mark.parametrize(
+    ("type", "fields"),
+    [
+        ("speech_started", {"audio_start_ms": 0}),
+        ("speech_stopped", {"audio_end_ms": 900}),
+        ("committed", {"previous_item_id": None}),
+        ("timeout_triggered", {"audio_start_ms": 0, "audio_end_ms": 6000}),
+    ],
+)
+def test_a_response_to_what_the_server_heard_is_nobody_s(type: str, fields: Any) -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.hear(f"input_audio_buffer.{type}", item_id="u1", **fields)
+    talk = talk.restored()
+    talk.created("r1", metadata=None)
+    assert talk.client.responses["r1"].event_id is None
+    talk.done("r1", metadata=None)
+    talk.created("r2", metadata=None)
+    assert talk.client.responses["r2"].event_id == "a"
+
+
+def test_a_commit_of_ours_is_answered_by_no_response_but_ours() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(4800), 0)
+    talk.say(m.InputAudioBufferCommit())
+    talk.ask("a")
+    talk.hear("input_audio_buffer.committed", item_id="u1", previous_item_id=None)
+    talk.created("r1", metadata=None)
+    assert talk.client.responses["r1"].event_id == "a"
+
+
+def test_a_server_that_echoes_does_not_answer_with_null() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    talk.done("r1")
+    talk.ask("b")
+    talk = talk.restored()
+    talk.created("r2", metadata=None)
+    assert talk.client.responses["r2"].event_id is None
+
+
+def test_where_a_session_has_other_clients_a_null_is_nobody_s() -> None:
+    talk = Talk(transport="sideband")
+    talk.ask("a")
+    talk.created("r1", metadata=None)
+    assert talk.client.responses["r1"].event_id is None
+
+
+def test_without_an_echo_an_error_without_an_id_gives_the_response_back_too() -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.hear("response.created", response={"id": "r1", "conversation_id": "conv"})
+    talk.error("conversation_already_has_active_response")
+    assert talk.client.responses["r1"].event_id is None
+    actions = talk.hear("response.done", response={"id": "r1", "status": "completed", "conversation_id": "conv"})
+    assert [event["event_id"] for event in sent(actions)] == ["a"]
 
 
 def test_empty_metadata_is_an_echo_of_none() -> None:
@@ -649,7 +727,7 @@ OCCUPIED = "conversation_already_has_active_response"
 def lost(talk: Talk, name: str = "a") -> Talk:
     """A request that was rejected for a response of voice detection, which is announced and in progress."""
     talk.ask(name)
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert outcomes(talk.error(OCCUPIED, name)) == {}
     return talk
 
@@ -669,7 +747,7 @@ def test_a_request_lost_to_voice_detection_is_sent_again_when_that_response_is_d
 def test_an_error_without_an_id_takes_a_request_back_as_well() -> None:
     talk = Talk()
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert talk.error(OCCUPIED)[1:] == ()
     assert asked(talk.done("vad", metadata=None)) == ["a"]
 
@@ -677,7 +755,7 @@ def test_an_error_without_an_id_takes_a_request_back_as_well() -> None:
 def test_an_error_whose_code_stands_in_its_type_takes_a_request_back_as_well() -> None:
     talk = Talk()
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     talk.hear("error", error={"type": OCCUPIED, "message": "no"})
     assert asked(talk.done("vad", metadata=None)) == ["a"]
 
@@ -686,7 +764,7 @@ def test_a_request_that_was_taken_back_is_the_next_to_go_out() -> None:
     talk = talk_with(merge_tool_outputs=False)
     talk.ask("a")
     talk.ask("b")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     talk.error(OCCUPIED, "a")
     assert asked(talk.done("vad", metadata=None)) == ["a"]
     talk.created("r1", request="a")
@@ -697,7 +775,7 @@ def test_a_winner_that_is_announced_after_the_error_is_waited_for() -> None:
     talk = Talk()
     talk.ask("a")
     assert asked(talk.error(OCCUPIED, "a")) == []
-    assert asked(talk.created("vad", metadata=None)) == []
+    assert asked(voice(talk, "vad")) == []
     assert asked(talk.done("vad", metadata=None)) == ["a"]
 
 
@@ -719,7 +797,7 @@ def test_a_response_out_of_band_is_no_winner() -> None:
 def test_a_winner_that_is_over_before_the_error_comes_is_not_waited_for() -> None:
     talk = Talk()
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     talk.done("vad", metadata=None)
     assert asked(talk.error(OCCUPIED, "a")) == ["a"]
 
@@ -738,7 +816,7 @@ def test_a_request_that_waits_for_a_winner_in_progress_has_no_deadline() -> None
     talk = Talk()
     talk.ask("a")
     talk.error(OCCUPIED, "a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert talk.client.deadline is None
 
 
@@ -746,7 +824,7 @@ def test_a_request_is_sent_again_as_often_as_policy_says_and_then_lost() -> None
     talk = lost(talk_with(retries=2))
     for name in ("vad2", "vad3"):
         assert asked(talk.done(name[:3] if name == "vad2" else "vad2", metadata=None)) == ["a"]
-        talk.created(name, metadata=None)
+        voice(talk, name)
         settled = outcomes(talk.error(OCCUPIED, "a"))
     assert settled == {"a": LostToVad("vad3")}
 
@@ -755,7 +833,7 @@ def test_a_request_is_sent_again_as_often_as_policy_says_and_then_lost() -> None
 def test_a_request_is_lost_at_once_against_the_policy(policy: Any) -> None:
     talk = talk_with(**policy)
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert outcomes(talk.error(OCCUPIED, "a")) == {"a": LostToVad("vad")}
 
 
@@ -799,7 +877,7 @@ def test_a_lost_request_comes_back_into_a_queue_that_is_full() -> None:
     talk = talk_with(queue_limit=1, merge_tool_outputs=False)
     talk.ask("a")
     talk.ask("b")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert outcomes(talk.error(OCCUPIED, "a")) == {}
     assert [request.event_id for request in talk.client.arbiter.queue] == ["a", "b"]
 
@@ -810,17 +888,17 @@ def test_a_lost_request_comes_back_from_a_snapshot() -> None:
     talk.error(OCCUPIED, "a")
     talk = talk.restored()
     assert talk.client.arbiter.unseen
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     talk = talk.restored()
     assert asked(talk.done("vad", metadata=None)) == ["a"]
-    talk.created("vad2", metadata=None)
+    voice(talk, "vad2")
     assert outcomes(talk.restored().error(OCCUPIED, "a")) == {"a": LostToVad("vad2")}
 
 
 def test_without_tags_a_response_that_seemed_to_be_the_answer_is_given_back_when_the_request_is_rejected() -> None:
     talk = talk_with(tag_requests=False)
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert talk.client.responses["vad"].event_id == "a"
     assert outcomes(talk.error(OCCUPIED, "a")) == {}
     assert talk.client.responses["vad"].event_id is None
@@ -955,7 +1033,7 @@ def test_a_request_that_was_cancelled_is_not_sent_again() -> None:
     talk = Talk()
     talk.ask("a")
     talk.say(m.ResponseCancel())
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert isinstance(outcomes(talk.error(OCCUPIED, "a"))["a"], Rejected)
 
 
@@ -1014,7 +1092,7 @@ def test_a_late_response_is_cancelled_at_once_and_not_heard_if_policy_says_so() 
 
 def test_a_response_of_somebody_else_is_not_taken_for_a_late_one() -> None:
     talk = too_late(talk_with(late="cancel"))
-    assert sent(talk.created("vad", metadata=None)) == []
+    assert sent(voice(talk, "vad")) == []
     assert sent_types(talk.created("r1", request="a", conversation_id=None)) == ["response.cancel"]
 
 
@@ -1080,6 +1158,7 @@ def test_a_response_that_was_never_announced_ends_the_request_that_its_done_echo
 def test_a_done_without_a_created_that_echoes_nobody_ends_no_request() -> None:
     talk = Talk()
     talk.ask("a")
+    talk.hear("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
     assert outcomes(talk.done("r1", metadata=None)) == {}
 
 
@@ -1172,7 +1251,7 @@ def test_the_deadline_of_what_waits_for_outputs_ends_with_the_wait() -> None:
     talk.calls("r1", "c1", "c2")
     talk.outputs("c1")
     talk.ask("a")
-    talk.created("vad", metadata=None)
+    voice(talk, "vad")
     assert talk.client.deadline is None
 
 

@@ -213,6 +213,7 @@ class Service:
 
     def hears_voice(self) -> None:
         if self.active is None:
+            self.to_client.append({"type": "input_audio_buffer.speech_started", "item_id": "u", "audio_start_ms": 0})
             self.active = self.begin("conv", None)
 
     def ends(self, which: Literal["active", "aside"], status: str = "completed") -> None:

@@ -694,7 +694,7 @@ def test_a_call_that_has_no_call_id_can_be_answered_by_nobody() -> None:
 
 
 def test_mcp_work_is_bounded() -> None:
-    talk = Talk(limits=Limits(response_history=2))
+    talk = Talk(limits=Limits(mcp_items=2))
     for name in ("l1", "l2", "l3"):
         talk.hear("mcp_list_tools.in_progress", item_id=name)
     assert list(talk.client.mcp_work) == ["l2", "l3"]

@@ -576,7 +576,8 @@ def test_the_depth_is_what_a_plain_scan_finds(value: object, depth: int, ascii_o
 
 
 def check_total(text: codec.Document) -> None:
-    for decoder in (decode, decode_client):
+    either = codec.client_decoder(DEPTH, None)
+    for decoder in (decode, decode_client, either, codec.server_decoder(DEPTH, "beta")):
         outcome = decoder(text)
         repr(outcome)
         if isinstance(outcome, Rejected):

@@ -279,3 +279,22 @@ def test_an_event_of_unknown_type_is_delivered_and_not_judged(type: str) -> None
     before = talk.client.snapshot(0)
     assert delivered(talk.hear(type, response_id="r", surprise=[1])) == [type]
     assert (talk.client.reports, talk.client.snapshot(0)) == ({}, before)
+
+
+@pytest.mark.parametrize(
+    ("type", "fields"),
+    [("updated", {"transcript": "hello"}), ("completed", {"transcript": "hello", "status": "in_progress"})],
+)
+def test_all_of_a_transcript_so_far_replaces_what_was_told_of_it(type: str, fields: dict[str, Any]) -> None:
+    """R-T3"""
+    talk = Talk()
+    place = {"item_id": "u", "content_index": 0}
+    talk.hear("conversation.item.input_audio_transcription.delta", delta="hallo wo", **place)
+    talk.hear(f"conversation.item.input_audio_transcription.{type}", **fields, **place)
+    transcription = talk.client.conversation.transcription("u", 0)
+    assert (transcription.state, talk.client.reports) == ("streaming", {})
+    talk.hear("conversation.item.input_audio_transcription.delta", delta=" world", **place)
+    talk.adds({"id": "u", "type": "message", "role": "user", "content": [{"type": "input_audio", "transcript": None}]})
+    node = talk.client.conversation.get("u")
+    assert node is not None
+    assert node.text == "hello world"

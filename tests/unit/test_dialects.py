@@ -76,7 +76,9 @@ def test_a_turn_of_the_beta_breaks_no_rule_and_is_whole() -> None:
     (node,) = talk.client.conversation
     assert (node.text, node.status, node.state) == ("one two", "completed", "completed")
     assert isinstance(node.item, m.MessageItem)
-    assert node.item.content == [m.OutputAudio(transcript="one two")]
+    (part,) = node.item.content
+    assert isinstance(part, m.OutputAudio)
+    assert (part.type, part.transcript) == ("output_audio", "one two")
 
 
 def test_the_session_of_the_beta_is_known_in_ga_s_shape() -> None:
@@ -278,7 +280,9 @@ def test_a_server_of_the_beta_tells_one_event_for_an_item() -> None:
     )
     assert sent_types(actions) == [f"{ITEM}.created"]
     assert sent(actions)[0]["item"]["content"] == [{"type": "text", "text": "a"}]
-    assert host.server.conversation.items[0].item.content == [m.OutputText(text="a")]  # type: ignore[union-attr]
+    item = host.server.conversation.items[0].item
+    assert isinstance(item, m.MessageItem)
+    assert [part.type for part in item.content] == ["output_text"]
 
 
 def test_a_transcription_session_of_the_beta_has_its_own_events() -> None:
@@ -490,3 +494,29 @@ def test_the_output_of_a_call_may_name_it_however_long_its_id_is() -> None:
     talk.calls("r1", call_id)
     (create,) = sent(talk.outputs(call_id))
     assert create["item"]["call_id"] == call_id
+
+
+def test_a_deletion_that_names_no_item_is_that_of_the_oldest_command() -> None:
+    talk = flat()
+    for item_id in ("m1", "m2"):
+        talk.say(message(item_id))
+        talk.hear(f"{ITEM}.created", previous_item_id=None, item={**said(item_id), "status": "completed"})
+    talk.say(m.ConversationItemDelete(item_id="m2"))
+    talk.say(m.ConversationItemDelete(item_id="m1"))
+    assert rules(talk.hear(f"{ITEM}.deleted", item_id="")) == []
+    assert [node.id for node in talk.client.conversation] == ["m1"]
+    assert rules(talk.hear(f"{ITEM}.deleted", item_id="")) == []
+    assert rules(talk.hear(f"{ITEM}.deleted", item_id="")) == ["R-C7"]
+
+
+@pytest.mark.parametrize("dialect", ["ga", "beta"])
+def test_an_update_of_a_transcription_is_called_what_the_dialect_calls_it(dialect: str) -> None:
+    talk = Talk(dialect=dialect, session={"type": "transcription"})
+    session = m.TranscriptionSession(audio=m.AudioConfig(input=m.AudioInput(turn_detection=None)))
+    for command in (m.SessionUpdate(session=session), m.TranscriptionSessionUpdate(session=session)):
+        (update,) = sent(talk.say(command))
+        assert update["type"] == {"ga": "session.update", "beta": "transcription_session.update"}[dialect]
+        assert ("type" in update["session"]) == (dialect == "ga")
+        told = {"ga": "session.updated", "beta": "transcription_session.updated"}[dialect]
+        assert rules(talk.hear(told, session=update["session"])) == []
+    assert talk.client.unanswered == ()

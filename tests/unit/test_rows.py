@@ -208,6 +208,27 @@ ITEM: Acts[Talk] = {
 }
 
 
+CALL = {"id": "x", "type": "mcp_call", "server_label": "s", "name": "f", "arguments": "{}"}
+
+
+def calls(end: str, response_id: str) -> Callable[[Talk], object]:
+    return hears(f"response.output_item.{end}", response_id=response_id, output_index=0, item=CALL)
+
+
+REMOTE: Acts[Talk] = {
+    **{name: ITEM[name] for name in ("r", "o", "truncated", "deleted", "r is done", "o is done", "the end")},
+    "announced": calls("added", "r"),
+    "announced out of band": calls("added", "o"),
+    "output done": calls("done", "r"),
+    "output done out of band": calls("done", "o"),
+    "added": member("added", CALL),
+    "created": member("created", CALL),
+    "done": member("done", CALL),
+    "retrieved": member("retrieved", CALL),
+}
+"""The same for a call at an MCP server, which may outlive its response."""
+
+
 def response_of(talk: Talk, response_id: str) -> Hashable:
     record = talk.client.responses.get(response_id)
     return None if record is None else (record.state, "x" in record.item_ids)
@@ -220,7 +241,7 @@ def item_of(talk: Talk) -> Hashable:
 
 
 def test_a_client_takes_every_row_of_an_item() -> None:
-    assert untaken(incoming.CONVERSATION_ITEM, (Talk, ITEM, item_of)) == set()
+    assert untaken(incoming.CONVERSATION_ITEM, (Talk, ITEM, item_of), (Talk, REMOTE, item_of)) == set()
 
 
 def streaming(content_index: int) -> dict[str, Callable[[Talk], object]]:
@@ -267,7 +288,13 @@ def parts_of(talk: Talk) -> Hashable:
 
 
 def test_a_client_takes_every_row_of_a_part_that_was_opened() -> None:
-    never = untaken(incoming.CONTENT_PART, (responding, PART, parts_of))
+    def calling() -> Talk:
+        talk = responding()
+        REMOTE["announced"](talk)
+        return talk
+
+    remote: Acts[Talk] = {**arguments("mcp"), "r is done": PART["r is done"]}
+    never = untaken(incoming.CONTENT_PART, (responding, PART, parts_of), (calling, remote, parts_of))
     assert {each.state for each in never} == {"absent"}  # a part is known from its first event on, which opens it
     assert {each.on for each in never} == {"internal.item_done", "internal.response_done", "internal.lost"}
 

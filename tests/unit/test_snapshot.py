@@ -102,11 +102,11 @@ def test_a_snapshot_that_contradicts_itself_is_refused() -> None:
     host = Host()
     host.hear("conversation.item.create", item={"type": "message", "role": "user", "content": []})
     data = json.loads(host.snapshot().encode())
-    for node in data["server"]["conversation"]["nodes"]:
-        node["item"] = None
+    for place in data["server"]["conversation"]["places"]:
+        del place["item"]
     stored = Snapshot.decode(json.dumps(data).encode())
     with pytest.raises(SnapshotError, match="contradicts itself"):
-        Session.restore(stored, host.config, now=0)
+        Session.restore(stored, host.config, now=0, entropy=host.entropy)
 
 
 def test_a_snapshot_with_more_keys_is_of_another_build() -> None:
@@ -208,6 +208,10 @@ def _answer() -> Talk:
     item = {**call("other"), "status": "in_progress"}
     talk.hear("response.output_item.added", response_id="s", output_index=1, item=item)
     talk.hear("response.mcp_call.in_progress", item_id="w", output_index=2)
+    request = {"type": "mcp_approval_request", "server_label": "s", "name": "f", "arguments": "{}"}
+    for name in ("q1", "q2"):
+        talk.adds({"id": name, **request})
+    talk.adds({"id": "a1", "type": "mcp_approval_response", "approval_request_id": "q1", "approve": True})
     talk.hear("output_audio_buffer.started", response_id="s")
     talk.hear("rate_limits.updated", rate_limits=[{"name": "tokens", "limit": 9}])
     talk.ask("later")

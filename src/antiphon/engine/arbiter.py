@@ -143,6 +143,8 @@ class Arbiter:
         "_output_sequence",
         "_session",
         "active",
+        "echoes",
+        "hears",
         "late",
         "owed",
         "queue",
@@ -159,6 +161,10 @@ class Arbiter:
         self.owed: dict[str, None] = {}
         self.unseen = False
         """Whether the server spoke of a response in progress that it has not announced."""
+        self.echoes = False
+        """Whether the server was ever seen to echo a tag."""
+        self.hears = False
+        """Whether, since the last response began, the server heard something that it may answer by itself."""
         self._answered: dict[str, None] = {}
         self._answering = False
         self._output_sequence = 0
@@ -294,7 +300,9 @@ class Arbiter:
     def created(self, response: Response, *, in_conversation: bool) -> Request | None:
         """The request behind a new response, by its echoed metadata, else by order (R-Q2); None: not ours."""
         request = self._asked_by(response, in_conversation=in_conversation)
+        self.echoes = self.echoes or is_tagged(response)
         if in_conversation:
+            self.hears = False
             self.owed.clear()  # the talk went on without those outputs: what waited for them waits no longer (R-Q1)
             self.unseen = False
             for other in self.sent:
@@ -315,7 +323,18 @@ class Arbiter:
         for request in self.sent:
             if request.in_conversation == in_conversation and request.is_echoed_by(response):
                 return request
-        return next((each for each in (*self.queue, *self.late) if each.sequence and each.is_named_by(response)), None)
+        for request in (*self.queue, *self.late):
+            if request.sequence and request.is_named_by(response):
+                return request
+        if response.metadata or not self._is_ours(in_conversation=in_conversation):
+            return None
+        return next((request for request in self.sent if request.in_conversation == in_conversation), None)
+
+    def _is_ours(self, *, in_conversation: bool) -> bool:
+        """Whether a response whose metadata is null can be nobody's but ours: the server echoes none, we are its only
+        client, and it heard nothing to answer by itself (R-Q2)."""
+        alone = self._session.config.transport == "websocket"
+        return alone and not self.echoes and not (in_conversation and self.hears)
 
     def _take(self, request: Request) -> None:
         """Out of the collection that it stands in, before a step decides where it goes."""
@@ -354,7 +373,8 @@ class Arbiter:
             doubtful = [request for request in self.active.values() if request.by_order]
             return next((each for each in (*self.sent, *self.late, *doubtful) if each.event_id == cause.event_id), None)
         if cause.code == _OCCUPIED:  # out of band there is no place to be taken
-            return next((request for request in self.sent if request.in_conversation), None)
+            doubtful = [request for request in self.active.values() if request.by_order]
+            return next((request for request in (*self.sent, *doubtful) if request.in_conversation), None)
         if cause.command != "response.create":
             return None
         fitting = [request for request in self.sent if cause.key is not None and request.asks_for(cause.key)]
@@ -449,7 +469,7 @@ class Arbiter:
         self.active.clear()
         self.sent.clear()
         self.late.clear()
-        self.unseen = False
+        self.unseen = self.hears = False
         if held:
             pending += self.queue
             self.queue.clear()
@@ -493,6 +513,8 @@ class Arbiter:
             [request.dump(now) for request in self.late],
             list(self.owed),
             self.unseen,
+            self.echoes,
+            self.hears,
             list(self._answered),
             self._answering,
             self._output_sequence,
@@ -505,6 +527,8 @@ class Arbiter:
         self.late = [Request.load(each, now) for each in state.late]
         self.owed = dict.fromkeys(state.owed)
         self.unseen = state.unseen
+        self.echoes = state.echoes
+        self.hears = state.hears
         self._answered = dict.fromkeys(state.answered)
         self._answering = state.answering
         self._output_sequence = state.output_sequence
@@ -519,6 +543,8 @@ class ArbiterState(Struct, frozen=True):
     late: list[RequestState]
     owed: list[str]
     unseen: bool
+    echoes: bool
+    hears: bool
     answered: list[str]
     answering: bool
     output_sequence: int

@@ -8,12 +8,13 @@ takes with it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from msgspec import UNSET, UnsetType, structs
 
 from antiphon import messages as m
+from antiphon.engine import mcp
 from antiphon.engine.acknowledgements import Acknowledgements, Pending
 from antiphon.engine.actions import Action, Actions, Deliver, Dropped, RequestSettled, TransmitMessage
 from antiphon.engine.arbiter import Arbiter
@@ -48,6 +49,7 @@ from antiphon.engine.incoming import (
 from antiphon.engine.legality import check
 from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import Listener, output_format
+from antiphon.engine.mcp import McpProgress, McpWork
 from antiphon.engine.playback import PlaybackLedger
 from antiphon.engine.prices import Cost, PriceTable
 from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
@@ -58,6 +60,7 @@ from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
 from antiphon.machines import Row
+from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
@@ -76,6 +79,8 @@ class ClientSession(Session, role=Role.CLIENT):
         "account",
         "acknowledgements",
         "announced_item_id",
+        "approval_requests",
+        "approvals_given",
         "arbiter",
         "calls",
         "committed_item_ids",
@@ -149,7 +154,9 @@ class ClientSession(Session, role=Role.CLIENT):
         self.speaking: StreamRecord | None = None  # of `streams`, the one that the newest delta belongs to
         self.outputs: dict[str, OutputRecord] = {}
         self.deliveries: dict[str, Place] = {}
-        self.mcp_work: dict[str, Place] = {}
+        self.mcp_work: dict[str, McpWork] = {}
+        self.approval_requests: dict[str, m.McpApprovalRequestItem] = {}
+        self.approvals_given: dict[str, None] = {}
         self.calls: dict[str, None] = {}
         self.committed_item_ids: dict[str, None] = {}
         self.announced_item_id: str | None = None
@@ -183,6 +190,29 @@ class ClientSession(Session, role=Role.CLIENT):
     def unanswered(self) -> tuple[Pending, ...]:
         """The commands whose answer is still out, oldest first; `response.create` is not among them."""
         return self.acknowledgements.unanswered()
+
+    @property
+    def mcp(self) -> Mapping[str, McpProgress]:
+        """Work at remote MCP servers by item id: listings of tools, and calls (R-M1)."""
+        return {item_id: work.view(item_id) for item_id, work in self.mcp_work.items()}
+
+    @property
+    def mcp_servers(self) -> Mapping[str, str]:
+        """How far the newest listing of each MCP server is, by its label: a state of ``spec/machines/mcp.toml``."""
+        return mcp.servers(self)
+
+    @property
+    def tools_ready(self) -> bool:
+        """Whether no tool is still to come: every MCP server of the session has listed its own, or failed to (R-M2).
+
+        A response that is asked for before runs without the tools that are missing.
+        """
+        return all(state in ("completed", "failed") for state in self.mcp_servers.values())
+
+    @property
+    def approvals(self) -> tuple[m.McpApprovalRequestItem, ...]:
+        """The calls that wait for somebody's approval: answer each with an `McpApprovalResponseItem` (R-M3)."""
+        return tuple(self.approval_requests.values())
 
     @property
     def rate_limits(self) -> tuple[KnownRateLimit, ...]:
@@ -369,6 +399,9 @@ class ClientSession(Session, role=Role.CLIENT):
         if type(event) not in _COMMANDS:
             raise LocalProtocolError(f"a client does not send {type(event).__name__}", rule="R-E6")
         command = self.renewal.named(cast(m.ClientEvent, event))
+        if isinstance(command, m.SessionUpdate) and type(command) is not m.SessionUpdate:
+            # What it is called goes with the dialect that is spoken.
+            command = m.SessionUpdate(session=command.session, event_id=command.event_id)
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
         try:
@@ -827,7 +860,8 @@ class ClientSession(Session, role=Role.CLIENT):
         self.speaking = None
         self.outputs.clear()
         self.deliveries.clear()
-        self.mcp_work.clear()
+        for known in (self.mcp_work, self.approval_requests, self.approvals_given):
+            known.clear()  # servers are asked anew, and for other items
         self.committed_item_ids.clear()
         if self.link.opened_generation:
             for node in self.conversation:
@@ -886,4 +920,4 @@ class ClientSession(Session, role=Role.CLIENT):
 
 
 _CREATED = m.ConversationItemCreated.step_type
-_COMMANDS = frozenset(m.CLIENT_EVENTS.values())
+_COMMANDS = frozenset({*m.CLIENT_EVENTS.values(), *CLIENT_VIEWS["ga"].values(), *CLIENT_VIEWS["beta"].values()})

@@ -62,6 +62,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     retained_audio_bytes: int = LIMITS["retained_audio_bytes"].value
     item_audio_bytes: int = LIMITS["item_audio_bytes"].value
     playback_entries: int = LIMITS["playback_entries"].value
+    mcp_items: int = LIMITS["mcp_items"].value
     rate_limit_names: int = LIMITS["rate_limit_names"].value
     report_kinds: int = LIMITS["report_kinds"].value
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import UNSET
 
 from antiphon import messages as m
-from antiphon.engine import translation
-from antiphon.engine.acknowledgements import shape_of
+from antiphon.engine import mcp, translation
+from antiphon.engine.acknowledgements import ANSWERS, shape_of
 from antiphon.engine.audio import InputAudioLedger
 from antiphon.engine.blame import blame
 from antiphon.engine.conversation import Node, item_status
@@ -292,6 +292,10 @@ class ConversationItemRules:
         return isinstance(event.item, m.McpListToolsItem)
 
     @staticmethod
+    def is_remote_call(item: Node | OutputRecord, session: ClientSession, _event: object) -> bool:
+        return mcp.is_call(session, item.id)
+
+    @staticmethod
     def is_in_progress(_item: OutputRecord, _session: ClientSession, event: ItemEvent) -> bool:
         return item_status(event.item) == "in_progress"
 
@@ -404,6 +408,7 @@ class ConversationItemRules:
         if not session.acknowledgements.answered("conversation.item.delete", event, key=item.id):
             session.report("R-A1", event, "no conversation.item.delete of ours is unanswered")
         session.conversation.delete(item.id)
+        session.approval_requests.pop(item.id, None)
         if isinstance(item, Node) and isinstance(item.item, m.FunctionCallItem):
             session.uncalled(item.item)
 
@@ -459,6 +464,10 @@ class ContentPartRules:
     @staticmethod
     def is_early_audio(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> bool:
         return not ContentPartRules.is_text(stream, session, event) and ContentPartRules._is_early(stream, session)
+
+    @staticmethod
+    def of_remote_call(stream: StreamRecord, session: ClientSession, _event: object) -> bool:
+        return mcp.is_call(session, stream.item_id)
 
     @staticmethod
     def open_part(stream: StreamRecord, session: ClientSession, event: m.ResponseContentPartAdded) -> None:
@@ -611,6 +620,11 @@ def on_input_audio_buffer(
     | m.InputAudioBufferTimeoutTriggered,
 ) -> None:
     """`input_audio_buffer.*`"""
+    if not isinstance(event, m.InputAudioBufferCleared):
+        ours = isinstance(event, m.InputAudioBufferCommitted) and any(
+            pending.type == "input_audio_buffer.commit" for pending in session.acknowledgements.unanswered()
+        )
+        session.arbiter.hears = session.arbiter.hears or not ours
     session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
 
 
@@ -633,7 +647,8 @@ def on_mcp(
     | m.ResponseMcpCallFailed,
 ) -> None:
     """`mcp_list_tools.*`, `response.mcp_call.*`: keyed by the item alone."""
-    session.step(MCP, session.bounded(session.mcp_work, event.item_id, "none"), event.type, event)
+    kind: mcp.McpKind = "call" if event.type.startswith("response.") else "list_tools"
+    session.step(MCP, mcp.work_of(session, event.item_id, kind), event.type, event)
 
 
 def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetrieved) -> None:
@@ -645,13 +660,19 @@ def on_item(session: ClientSession, event: ItemEvent | m.ConversationItemRetriev
     if session.renewal.is_echo(event):
         return
     session.step(CONVERSATION_ITEM, find_item(session, item_id), event.step_type, event)
+    if isinstance(event.item, mcp.ITEMS) and not session.conversation.is_deleted(item_id):
+        mcp.learn(session, item_id, event.item)
     session.trim(event)
 
 
 def on_item_id(session: ClientSession, event: m.ConversationItemTruncated | m.ConversationItemDeleted) -> None:
-    """`conversation.item.truncated`, `.deleted`"""
-    session.renewal.replay.ending.pop(event.item_id, None)
-    session.step(CONVERSATION_ITEM, find_item(session, event.item_id), event.type, event)
+    """`conversation.item.truncated`, `.deleted`; without an id (xAI) it answers the oldest that waits."""
+    item_id = event.item_id
+    if not item_id:
+        waiting = [each.key for each in session.unanswered if ANSWERS[each.type] == event.type]
+        item_id = next((key for key in waiting if key), "")
+    session.renewal.replay.ending.pop(item_id, None)
+    session.step(CONVERSATION_ITEM, find_item(session, item_id), event.type, event)
     session.trim(event)
 
 
@@ -704,17 +725,24 @@ def _responding(session: ClientSession, response_id: str, event: m.Event) -> Res
 
 def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
     """`response.output_item.added`, `.done`"""
-    record = _responding(session, event.response_id, event)
     item_id = event.item.id
     if not isinstance(item_id, str) or not item_id:
+        _responding(session, event.response_id, event)
         session.report("R-C6", event, "an output item without an id", "$.item.id")
         return
+    outliving = find_item(session, item_id)
+    if outliving.state in mcp.OUTLIVING:  # what ends here is the call; its response has ended (R-M1)
+        session.step(CONVERSATION_ITEM, outliving, event.step_type, event)
+        return
+    record = _responding(session, event.response_id, event)
     item = find_item(session, item_id)
     if isinstance(item, OutputRecord) and item.response is None:
         item.response = record
     if record.is_open and len(record.item_ids) < session.config.limits.response_parts:
         record.item_ids[item_id] = None
     session.step(CONVERSATION_ITEM, item, event.type, event)
+    if isinstance(event.item, mcp.ITEMS) and not session.conversation.is_deleted(item_id):
+        mcp.learn(session, item_id, event.item)
 
 
 PartEvent: TypeAlias = (

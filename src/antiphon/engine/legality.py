@@ -203,6 +203,13 @@ def _item(session: ClientSession, item: m.Item, path: str, calls: Collection[str
                 yield _as_error(refusal, rule="R-C11")
     if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in calls and not _knows_call(session, item):
         yield _as_error(Refusal("invalid_tool_call_id", {"call_id": item.call_id[:64], "param": f"{path}.call_id"}))
+    if isinstance(item, m.McpApprovalResponseItem) and not _knows_item(session, item.approval_request_id):
+        yield _error(
+            f"approval_request_id {item.approval_request_id[:64]!r} is no item of the conversation",
+            "R-M3",
+            "invalid_value",
+            f"{path}.approval_request_id",
+        )
     if isinstance(item, m.MessageItem):
         yield from _content(item, path, beta=session.dialect == "beta")
 

@@ -28,7 +28,6 @@ from antiphon.engine.codec import (
     encode,
     encode_json,
     encode_text,
-    item_from_builtins,
     session_from_builtins,
     to_builtins,
 )
@@ -487,21 +486,6 @@ class ServerSession(Session, role=Role.SERVER):
         return self.leave()
 
     # -- items ---------------------------------------------------------------------------------------------------------
-
-    def completed(self, item: m.Item) -> m.Item:
-        """A client's item as it is announced: with an id, without audio, completed where it has a status."""
-        data = to_builtins(item)
-        data["id"] = item.id if isinstance(getattr(item, "id", None), str) and item.id else self.next_id("item")
-        data.pop("object", None)
-        if data["type"] in ("message", "function_call"):
-            data["status"] = "completed"
-        if data["type"] == "function_call" and not data.get("call_id"):
-            data["call_id"] = self.next_id("call")
-        for part in data.get("content") or ():
-            part.pop("audio", None)
-            if part.get("type") == "input_audio":
-                part.setdefault("transcript", None)
-        return item_from_builtins(data)
 
     def append(self, item: m.Item) -> None:
         """An item that the server makes by itself, at the end."""

@@ -7,7 +7,7 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
@@ -15,11 +15,11 @@ from msgspec import UNSET, structs
 from antiphon import messages as m
 from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
-from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.legality import MINIMUM_COMMIT_MS
 from antiphon.engine.link import LINK, End
+from antiphon.engine.membership import audio_of, completed, problem_with_input, problem_with_item, shown
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.refusals import Refusal, error_event
 from antiphon.engine.settings import problem_with_params, problem_with_update
@@ -28,12 +28,6 @@ from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
-
-_CONTENT_OF_ROLE = {
-    "system": ("input_text",),
-    "user": ("input_text", "input_audio", "input_image"),
-    "assistant": ("output_text",),
-}
 
 
 def say(_obj: object, session: ServerSession, event: m.ServerEvent) -> None:
@@ -376,10 +370,10 @@ def on_output_clear(session: ServerSession, event: m.OutputAudioBufferClear) -> 
 def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> None:
     """`conversation.item.create`"""
     item = event.item
-    session.refused = _problem_with_item(session, item)
+    session.refused = problem_with_item(session, item)
     if session.refused is None:
         audio = audio_of(item) if session.config.retain_input_audio else {}
-        item = session.completed(item)
+        item = completed(session, item)
         placement = session.conversation.insert(item, event.previous_item_id)
         if placement is None:
             session.refused = Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id})
@@ -389,69 +383,6 @@ def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> N
             session.add(placement.node, item)
             return
     session.refuse(event)
-
-
-def audio_of(item: m.Item) -> dict[int, bytes]:
-    """The audio that a client gave an item, by content index."""
-    parts = item.content if isinstance(item, m.MessageItem) else ()
-    return {
-        index: audio
-        for index, part in enumerate(parts)
-        if isinstance(part, m.InputAudio) and part.audio and (audio := decode_base64(part.audio))
-    }
-
-
-def _problem_with_item(
-    session: ServerSession, item: m.Item, path: str = "item", calls: Container[str] = ()
-) -> Refusal | None:
-    """Why ``item``, at ``path`` of its event, is refused; ``calls`` are more that it may answer than the session's."""
-    for name in ("id", "call_id"):
-        value = getattr(item, name, UNSET)
-        if not isinstance(value, str) or not value:
-            continue
-        refused = problem_with_id(value, f"{path}.{name}")
-        if refused is not None:
-            return refused
-    if isinstance(item, m.UnknownItem | m.ItemReference):
-        supported = "'message', 'function_call', 'function_call_output'"
-        return Refusal("invalid_value", {"value": item.type, "supported": supported, "param": f"{path}.type"})
-    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
-        return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
-    if isinstance(item, m.MessageItem):
-        allowed = _CONTENT_OF_ROLE.get(item.role)
-        if allowed is None:
-            supported = "'system', 'user', 'assistant'"
-            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
-        for index, part in enumerate(item.content):
-            where = f"{path}.content[{index}]"
-            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
-                supported = ", ".join(f"'{each}'" for each in allowed)
-                return Refusal(
-                    "invalid_value",
-                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
-                )
-            if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
-                return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
-    return None
-
-
-def _problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal | None:
-    """Why the ``input`` of a response is refused: it may refer to members, and answer calls of its own."""
-    calls: set[str] = set()
-    for index, item in enumerate(items):
-        path = f"response.input[{index}]"
-        if isinstance(item, m.ItemReference):
-            if not isinstance(item.id, str):
-                return Refusal("missing_required_parameter", {"param": f"{path}.id"})
-            if session.conversation.get(item.id) is None:
-                return Refusal("item_reference_unknown", {"item_id": item.id, "param": f"{path}.id"})
-            continue
-        refused = _problem_with_item(session, item, path, calls)
-        if refused is not None:
-            return refused
-        if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
-            calls.add(item.call_id)
-    return None
 
 
 def on_item_delete(session: ServerSession, event: m.ConversationItemDelete) -> None:
@@ -473,30 +404,8 @@ def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) 
         session.refused = Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id})
         session.refuse(event)
     else:
-        shown = m.ConversationItemRetrieved(item=_as_known(session, node))
-        session.step(CONVERSATION_ITEM, node, "conversation.item.retrieved", shown)
-
-
-def _as_known(session: ServerSession, node: Node) -> m.Item:
-    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
-    item = node.item
-    if not isinstance(item, m.MessageItem):
-        return item
-    content = list(item.content)
-    recordings = session.recordings.of(node.id)
-    for index, part in enumerate(content):
-        if not isinstance(part, m.InputAudio | m.OutputAudio):
-            continue
-        transcription = node.transcriptions.get(index)
-        if transcription is not None and transcription.state == "completed":
-            part = structs.replace(part, transcript=transcription.text)
-        if index in node.cuts:
-            part = structs.replace(part, transcript=UNSET)
-        recording = recordings.get(index)
-        if recording is not None:
-            part = structs.replace(part, audio=recording.base64, format=recording.wire_format)
-        content[index] = part
-    return structs.replace(item, content=content)
+        answer = m.ConversationItemRetrieved(item=shown(session, node))
+        session.step(CONVERSATION_ITEM, node, "conversation.item.retrieved", answer)
 
 
 def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) -> None:
@@ -531,7 +440,7 @@ def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     params = event.response or None
     session.refused = None if params is None else problem_with_params(params)
     if session.refused is None and params is not None and params.input:
-        session.refused = _problem_with_input(session, params.input)
+        session.refused = problem_with_input(session, params.input)
     if session.refused is not None:
         session.refuse(event)
     else:

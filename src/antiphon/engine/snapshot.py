@@ -32,6 +32,7 @@ from antiphon.engine.delivery import DeliveryState
 from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
+from antiphon.engine.mcp import McpProgress, McpWork
 from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.recordings import RecordingState
@@ -41,7 +42,14 @@ from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST
-from antiphon.messages import ClientEvent, RateLimit, ResponseCreate, ResponseCreateParams, TurnDetection
+from antiphon.messages import (
+    ClientEvent,
+    McpApprovalRequestItem,
+    RateLimit,
+    ResponseCreate,
+    ResponseCreateParams,
+    TurnDetection,
+)
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -113,7 +121,9 @@ class ClientState(Struct, frozen=True):
     finished_responses: list[str]
     outputs: list[OutputState]
     deliveries: dict[str, str]
-    mcp_work: dict[str, str]
+    mcp_work: list[McpProgress]
+    approval_requests: list[McpApprovalRequestItem]
+    approvals_given: list[str]
     calls: list[str]
     committed_item_ids: list[str]
     announced_item_id: str | None
@@ -279,7 +289,9 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
             for output in session.outputs.values()
         ],
         deliveries={key: place.state for key, place in session.deliveries.items()},
-        mcp_work={key: place.state for key, place in session.mcp_work.items()},
+        mcp_work=list(session.mcp.values()),
+        approval_requests=list(session.approvals),
+        approvals_given=list(session.approvals_given),
         calls=list(session.calls),
         committed_item_ids=list(session.committed_item_ids),
         announced_item_id=session.announced_item_id,
@@ -345,7 +357,9 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
         response = session.responses.get(output.response_id) if output.response_id is not None else None
         session.outputs[output.id] = OutputRecord(output.id, output.state, response)
     session.deliveries.update({key: Place(place) for key, place in state.deliveries.items()})
-    session.mcp_work.update({key: Place(place) for key, place in state.mcp_work.items()})
+    session.mcp_work.update({each.item_id: McpWork.load(each) for each in state.mcp_work})
+    session.approval_requests.update({str(each.id): each for each in state.approval_requests})
+    session.approvals_given.update(dict.fromkeys(state.approvals_given))
     session.calls = dict.fromkeys(state.calls)
     session.committed_item_ids = dict.fromkeys(state.committed_item_ids)
     session.announced_item_id = state.announced_item_id

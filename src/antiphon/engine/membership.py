@@ -1,0 +1,125 @@
+"""What a client may put into a server's conversation, how it is announced there, and what is shown of it later."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, structs
+
+from antiphon import messages as m
+from antiphon.engine.audio import decode_base64
+from antiphon.engine.checks import problem_with_id
+from antiphon.engine.codec import item_from_builtins, to_builtins
+from antiphon.engine.conversation import Node
+from antiphon.engine.refusals import Refusal
+
+if TYPE_CHECKING:
+    from antiphon.engine.server import ServerSession
+
+_CONTENT_OF_ROLE = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+}
+
+
+def audio_of(item: m.Item) -> dict[int, bytes]:
+    """The audio that a client gave an item, by content index."""
+    parts = item.content if isinstance(item, m.MessageItem) else ()
+    return {
+        index: audio
+        for index, part in enumerate(parts)
+        if isinstance(part, m.InputAudio) and part.audio and (audio := decode_base64(part.audio))
+    }
+
+
+def problem_with_item(
+    session: ServerSession, item: m.Item, path: str = "item", calls: Container[str] = ()
+) -> Refusal | None:
+    """Why ``item``, at ``path`` of its event, is refused; ``calls`` are more that it may answer than the session's."""
+    for name in ("id", "call_id"):
+        value = getattr(item, name, UNSET)
+        if not isinstance(value, str) or not value:
+            continue
+        refused = problem_with_id(value, f"{path}.{name}")
+        if refused is not None:
+            return refused
+    if isinstance(item, m.UnknownItem | m.ItemReference):
+        supported = "'message', 'function_call', 'function_call_output'"
+        return Refusal("invalid_value", {"value": item.type, "supported": supported, "param": f"{path}.type"})
+    if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
+        return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
+    if isinstance(item, m.MessageItem):
+        allowed = _CONTENT_OF_ROLE.get(item.role)
+        if allowed is None:
+            supported = "'system', 'user', 'assistant'"
+            return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
+        for index, part in enumerate(item.content):
+            where = f"{path}.content[{index}]"
+            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
+                supported = ", ".join(f"'{each}'" for each in allowed)
+                return Refusal(
+                    "invalid_value",
+                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
+                )
+            if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
+                return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
+    return None
+
+
+def problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal | None:
+    """Why the ``input`` of a response is refused: it may refer to members, and answer calls of its own."""
+    calls: set[str] = set()
+    for index, item in enumerate(items):
+        path = f"response.input[{index}]"
+        if isinstance(item, m.ItemReference):
+            if not isinstance(item.id, str):
+                return Refusal("missing_required_parameter", {"param": f"{path}.id"})
+            if session.conversation.get(item.id) is None:
+                return Refusal("item_reference_unknown", {"item_id": item.id, "param": f"{path}.id"})
+            continue
+        refused = problem_with_item(session, item, path, calls)
+        if refused is not None:
+            return refused
+        if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
+            calls.add(item.call_id)
+    return None
+
+
+def completed(session: ServerSession, item: m.Item) -> m.Item:
+    """A client's item as it is announced: with an id, without audio, completed where it has a status."""
+    data = to_builtins(item)
+    data["id"] = item.id if isinstance(getattr(item, "id", None), str) and item.id else session.next_id("item")
+    data.pop("object", None)
+    if data["type"] in ("message", "function_call"):
+        data["status"] = "completed"
+    if data["type"] == "function_call" and not data.get("call_id"):
+        data["call_id"] = session.next_id("call")
+    for part in data.get("content") or ():
+        part.pop("audio", None)
+        if part.get("type") == "input_audio":
+            part.setdefault("transcript", None)
+    return item_from_builtins(data)
+
+
+def shown(session: ServerSession, node: Node) -> m.Item:
+    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
+    item = node.item
+    if not isinstance(item, m.MessageItem):
+        return item
+    content = list(item.content)
+    recordings = session.recordings.of(node.id)
+    for index, part in enumerate(content):
+        if not isinstance(part, m.InputAudio | m.OutputAudio):
+            continue
+        transcription = node.transcriptions.get(index)
+        if transcription is not None and transcription.state == "completed":
+            part = structs.replace(part, transcript=transcription.text)
+        if index in node.cuts:
+            part = structs.replace(part, transcript=UNSET)
+        recording = recordings.get(index)
+        if recording is not None:
+            part = structs.replace(part, audio=recording.base64, format=recording.wire_format)
+        content[index] = part
+    return structs.replace(item, content=content)
