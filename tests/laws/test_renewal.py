@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from antiphon import Deliver, Node, Report
 from antiphon import messages as m
 
-from .strategies import FRAGILE, examples, scripts, setups
+from .strategies import FRAGILE, examples, hostile_scripts, scripts, setups
 from .test_l06_snapshot import check_l06
 from .test_l09_two_peers import is_race
 from .values import Setup, Stepper, script_of
@@ -84,6 +84,14 @@ def test_the_next_server_knows_the_history_wherever_the_link_broke(stepper: Step
 def test_a_client_may_be_moved_between_any_two_inputs_of_a_renewal(stepper: Stepper, data: st.DataObject) -> None:
     setup = data.draw(setups(stepper, levels=["message"], servers=MANY))
     world = World(setup).play(data.draw(scripts(FRAGILE, 40)))
+    check_l06(setup, "client", world.trace["client"], data.draw(st.integers(1, 5)))
+
+
+@examples(40)
+@given(st.data())
+def test_so_it_may_with_hostile_servers(stepper: Stepper, data: st.DataObject) -> None:
+    setup = data.draw(setups(stepper, levels=["message"], servers=MANY))
+    world = World(setup).play(data.draw(hostile_scripts(30)))
     check_l06(setup, "client", world.trace["client"], data.draw(st.integers(1, 5)))
 
 

@@ -36,6 +36,7 @@ from antiphon import (
     Limits,
     LocalProtocolError,
     OpenTransport,
+    RenewalPolicy,
     Report,
     RequestSettled,
     ResponseRequested,
@@ -1026,3 +1027,95 @@ def test_no_repr_of_what_a_client_does_to_connect_shows_the_key() -> None:
     client, _ = knocking()
     shown = [repr(client.config), repr(a_client().opened(0)), repr(client.snapshot(0)), repr(client.close(1))]
     assert not [text for text in shown if SECRET in text]
+
+
+# -- another socket ----------------------------------------------------------------------------------------------------
+
+ITEM = {"id": "item", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+ADDED = json.dumps({"type": "conversation.item.added", "event_id": "e", "item": ITEM}).encode()
+
+
+def dialled(**changes: Any) -> tuple[Connection, Wire]:
+    """A client that dialled by itself, in a session that has shown itself and has one item."""
+    client, peer = a_client(renewal=RenewalPolicy(jitter=0), **changes), a_wire("server")
+    client.start(0)
+    peer.receive(written(client.opened(0, unix_ns=0)))
+    client.receive_data(peer.accept()[0] + peer.text(CREATED) + peer.text(ADDED), 0)
+    return client, peer
+
+
+def told(client: Connection, now: int) -> list[dict[str, Any]]:
+    """What the client says over its next socket, which opens now."""
+    peer = a_wire("server")
+    peer.receive(written(client.opened(now, unix_ns=now)))
+    messages = peer.receive(written(client.receive_data(peer.accept()[0], now)))
+    return [json.loads(message) for message in messages if isinstance(message, bytes)]
+
+
+class TestRenewing:
+    def test_a_peer_that_goes_away_is_answered_and_then_dialled_again(self) -> None:
+        client, peer = dialled()
+        actions = client.receive_data(peer.close(1001, "restart"), 1)
+        assert [type(action) for action in actions] == [Transmit]
+        (gone,) = client.receive_eof(2)
+        assert isinstance(gone, Disconnected)
+        assert (gone.code, gone.reason) == (1001, "restart")
+        assert gone.retry_at is not None
+        assert client.tick(gone.retry_at) == (OpenTransport(2, 2),)
+
+    def test_the_next_socket_carries_a_handshake_and_then_the_history(self) -> None:
+        client, _ = dialled()
+        client.receive_eof(1)
+        assert client.deadline is not None
+        client.tick(client.deadline)
+        (event,) = told(client, 10**9)
+        assert (event["type"], event["item"]["id"]) == ("conversation.item.create", "item")
+
+    def test_each_dial_may_bring_credentials_of_its_own(self) -> None:
+        client, _ = dialled()
+        client.receive_eof(1)
+        assert client.deadline is not None
+        client.tick(client.deadline)
+        request = written(client.opened(10**9, headers=(("Authorization", "Bearer fresh"),)))
+        assert b"Authorization: Bearer fresh\r\n" in request
+        assert SECRET.encode() not in request
+
+    def test_a_peer_that_answers_no_ping_is_left_for_another_socket(self) -> None:
+        client, _ = dialled()
+        client.tick(100)
+        aborted, gone = client.tick(180)
+        assert aborted == ABORT
+        assert isinstance(gone, Disconnected)
+        assert gone.retry_at is not None
+
+    def test_a_handshake_that_is_refused_for_now_is_tried_again(self) -> None:
+        client, _ = dialled()
+        client.receive_eof(1)
+        for status, ends in ((503, False), (401, True)):
+            assert client.deadline is not None
+            now = client.deadline
+            client.tick(now)
+            peer = a_wire("server")
+            peer.receive(written(client.opened(now)))
+            actions = client.receive_data(peer.reject(status, (), b""), now)
+            assert (client.closed is not None) is ends
+            assert any(isinstance(action, Disconnected) for action in actions)
+
+    def test_a_handshake_that_hangs_is_dropped_before_the_next(self) -> None:
+        client, _ = dialled()
+        client.receive_eof(1)
+        assert client.deadline is not None
+        now = client.deadline
+        client.tick(now)
+        client.opened(now)
+        assert client.tick(now + 500)[0] == ABORT
+        assert client.closed is None
+
+    def test_a_link_between_two_sockets_comes_back_waiting_to_dial(self) -> None:
+        client, _ = dialled()
+        client.receive_eof(1)
+        again = Connection.restore(client.snapshot(2), config(), now=50, entropy=Drawn())
+        assert again.deadline is None
+        assert again.start(50) == (OpenTransport(2, 1),)
+        (event,) = told(again, 60)
+        assert event["item"]["id"] == "item"
