@@ -82,7 +82,7 @@ class Arbiter:
                 overridable=True,
             )
         held_back = len(self.queue) if self.must_wait(request) and self.mergeable(request) is None else 0
-        if max(held_back, len(waiting)) >= policy.queue_limit:
+        if held_back + len(waiting) >= policy.queue_limit:
             raise LocalProtocolError(
                 f"{policy.queue_limit} response.create are held back already; wait for outcomes", rule="R-N2"
             )
@@ -137,8 +137,8 @@ class Arbiter:
 
     @property
     def awaits_place(self) -> bool:
-        """Whether a request is on its way whose response a `response.cancel` without an id would stop."""
-        return any(request.in_conversation for request in self.sent)
+        """Whether a request is on its way whose response a `response.cancel` without an id would stop, and none did."""
+        return any(request.in_conversation and request.state == "sent" for request in self.sent)
 
     def transmit(self, request: Request) -> None:
         """Put it on the wire."""
