@@ -29,8 +29,9 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine import incoming, serving, session
 from antiphon.engine.acknowledgements import Acknowledgements, AcknowledgementsState
-from antiphon.engine.arbiter import Arbiter, Request
+from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.records import Place
+from antiphon.engine.request import Request
 from antiphon.engine.settings import Refusal
 from antiphon.engine.timers import Timers
 from antiphon.machines import STEPPERS, Row, Stateful, Table

@@ -7,12 +7,12 @@ from msgspec import structs
 from antiphon import Actions, ClientSession, Finished, RequestSettled
 from antiphon import messages as m
 from antiphon.engine import incoming
-from antiphon.engine.arbiter import REQUEST, Arbiter
+from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.blame import Blame
 from antiphon.engine.incoming import RESPONSE
 from antiphon.engine.link import FATAL_CODES
 from antiphon.engine.playback import Entry, PlaybackLedger
-from antiphon.engine.request import Request
+from antiphon.engine.request import REQUEST, Request
 from traps.wrong import both, client_handles, effect, never, nothing, replaced, server_handles, trap, without
 from unit import server_helpers
 from unit.engine_helpers import Talk, call, delivered, heard, outcomes, rules, sent_types, stops

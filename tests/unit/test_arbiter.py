@@ -1011,6 +1011,7 @@ def test_interrupt_cancels_a_request_on_its_way() -> None:
     talk = Talk()
     talk.ask("a")
     assert sent_types(talk.client.interrupt(0)) == ["response.cancel"]
+    assert sent_types(talk.client.interrupt(0)) == []
     talk.created("r1", request="a")
     assert hears_nothing(talk)
     assert sent_types(talk.client.interrupt(0)) == []
@@ -1227,6 +1228,15 @@ def test_requests_that_wait_for_a_socket_are_bounded_as_the_queue_is() -> None:
     talk.ask("a")
     talk.ask("b")
     assert talk.refused(m.ResponseCreate(event_id="c")).rule == "R-N2"
+
+
+def test_what_waits_for_a_socket_counts_with_what_is_held_back() -> None:
+    talk = busy(talk_with(queue_limit=3))
+    for name in ("a", "b", "c"):
+        talk.ask(name, instructions=name)
+    assert (
+        talk.refused(m.ResponseCreate(event_id="d", response=m.ResponseCreateParams(instructions="d"))).rule == "R-N2"
+    )
 
 
 def test_a_full_queue_refuses_neither_what_merges_nor_what_goes_out_of_band() -> None:

@@ -50,11 +50,11 @@ from antiphon import (
 )
 from antiphon import messages as m
 from antiphon.engine import incoming, serving
-from antiphon.engine.arbiter import REQUEST
 from antiphon.engine.incoming import find_item
 from antiphon.engine.link import LINK
 from antiphon.engine.listener import PLAYBACK
 from antiphon.engine.renewal import RENEWAL
+from antiphon.engine.request import REQUEST
 from antiphon.engine.wire import Wire
 from antiphon.machines import STEPPERS, Row, Stateful, Stepper, Table
 from unit.engine_helpers import MS, Talk, at, said, spoken

@@ -13,125 +13,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from antiphon.engine.actions import (
-    Dropped,
-    Finished,
-    LostToVad,
-    Merged,
-    Outcome,
-    Rejected,
-    RequestSettled,
-    TimedOut,
-)
+from antiphon.engine.actions import Outcome, RequestSettled
 from antiphon.engine.blame import Blame, blame
 from antiphon.engine.errors import LocalProtocolError
-from antiphon.engine.request import Request, RequestState, is_tagged
+from antiphon.engine.request import OCCUPIED, REQUEST, Request, RequestState, is_tagged
 from antiphon.engine.timers import Instant, Timer
-from antiphon.machines import build
 from antiphon.messages import Error, Response, ResponseCancel, ResponseCreate, ResponseDone
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
-
-_OCCUPIED = "conversation_already_has_active_response"
-
-
-class RequestRules:
-    """Guards and effects of the request table."""
-
-    @staticmethod
-    def merges(request: Request, session: ClientSession, _event: object) -> bool:
-        return session.arbiter.must_wait(request) and session.arbiter.mergeable(request) is not None
-
-    @staticmethod
-    def must_wait(request: Request, session: ClientSession, _event: object) -> bool:
-        return session.arbiter.must_wait(request)
-
-    @staticmethod
-    def is_tried_again(request: Request, session: ClientSession, event: Error) -> bool:
-        policy = session.config.arbiter
-        return (
-            policy.retry_lost_to_vad
-            and request.losses < policy.retries
-            and session.arbiter.lost_its_place(request, event)
-        )
-
-    @staticmethod
-    def is_lost_to_vad(request: Request, session: ClientSession, event: Error) -> bool:
-        return session.arbiter.lost_its_place(request, event) and not session.arbiter.lost_to_one_of_ours(request)
-
-    @staticmethod
-    def adopts_late(_request: Request, session: ClientSession, _response: Response) -> bool:
-        return session.config.arbiter.late == "adopt"
-
-    @staticmethod
-    def settle_merged(request: Request, session: ClientSession, _event: object) -> None:
-        other = session.arbiter.mergeable(request)
-        assert other is not None  # the guard of this row
-        session.arbiter.settle(request, Merged(other.event_id))
-
-    @staticmethod
-    def enqueue(request: Request, session: ClientSession, _event: object) -> None:
-        session.arbiter.queue.append(request)
-
-    @staticmethod
-    def transmit(request: Request, session: ClientSession, _event: object) -> None:
-        session.arbiter.transmit(request)
-
-    @staticmethod
-    def take_back(request: Request, session: ClientSession, _event: Error) -> None:
-        session.arbiter.take_back(request)
-
-    @staticmethod
-    def remember_cancel(request: Request, _session: ClientSession, event: ResponseCancel) -> None:
-        request.cancel_id = event.event_id if isinstance(event.event_id, str) else None
-
-    @staticmethod
-    def silence(_request: Request, session: ClientSession, response: Response) -> None:
-        session.cancelled_already(response.id)
-
-    @staticmethod
-    def cancel(_request: Request, session: ClientSession, response: Response) -> None:
-        session.cancel_unwanted(response.id)
-
-    @staticmethod
-    def settle_finished(request: Request, session: ClientSession, event: ResponseDone | str) -> None:
-        if isinstance(event, str):  # the id of a response whose `response.done` could not be read
-            session.arbiter.settle(request, Finished(event, "failed", None))
-            return
-        details = event.response.status_details
-        reason = details.reason if details else None
-        status = event.response.status
-        session.arbiter.settle(
-            request, Finished(event.response.id, status or "completed", reason if isinstance(reason, str) else None)
-        )
-
-    @staticmethod
-    def settle_rejected(request: Request, session: ClientSession, event: Error) -> None:
-        session.arbiter.settle(request, Rejected(event.error))
-
-    @staticmethod
-    def settle_lost(request: Request, session: ClientSession, _event: Error) -> None:
-        session.arbiter.settle(request, LostToVad(session.arbiter.winner_of(request)))
-
-    @staticmethod
-    def settle_timed_out(request: Request, session: ClientSession, _event: object) -> None:
-        session.arbiter.remember_late(request)
-        session.arbiter.settle(request, TimedOut())
-
-    @staticmethod
-    def settle_withdrawn(request: Request, session: ClientSession, _event: object) -> None:
-        session.arbiter.settle(request, Dropped("cancelled"))
-
-    @staticmethod
-    def settle_dropped(request: Request, session: ClientSession, _event: object) -> None:
-        if session.link.state == "open":
-            session.arbiter.settle(request, Dropped("forgotten"))
-        else:
-            session.arbiter.settle(request, Dropped("closed" if session.closing_was_ours else "disconnected"))
-
-
-REQUEST = build("request", RequestRules, role="client")
 
 
 class Arbiter:
@@ -188,11 +78,11 @@ class Arbiter:
             raise LocalProtocolError(
                 "the default conversation has a response in progress; wait for its response.done",
                 rule="R-Q1",
-                code=_OCCUPIED,
+                code=OCCUPIED,
                 overridable=True,
             )
         held_back = len(self.queue) if self.must_wait(request) and self.mergeable(request) is None else 0
-        if max(held_back, len(waiting)) >= policy.queue_limit:
+        if held_back + len(waiting) >= policy.queue_limit:
             raise LocalProtocolError(
                 f"{policy.queue_limit} response.create are held back already; wait for outcomes", rule="R-N2"
             )
@@ -247,8 +137,8 @@ class Arbiter:
 
     @property
     def awaits_place(self) -> bool:
-        """Whether a request is on its way whose response a `response.cancel` without an id would stop."""
-        return any(request.in_conversation for request in self.sent)
+        """Whether a request is on its way whose response a `response.cancel` without an id would stop, and none did."""
+        return any(request.in_conversation and request.state == "sent" for request in self.sent)
 
     def transmit(self, request: Request) -> None:
         """Put it on the wire."""
@@ -369,11 +259,10 @@ class Arbiter:
         return True
 
     def _blamed(self, cause: Blame) -> Request | None:
+        doubtful = [request for request in self.active.values() if request.by_order]
         if cause.event_id is not None:
-            doubtful = [request for request in self.active.values() if request.by_order]
             return next((each for each in (*self.sent, *self.late, *doubtful) if each.event_id == cause.event_id), None)
-        if cause.code == _OCCUPIED:  # out of band there is no place to be taken
-            doubtful = [request for request in self.active.values() if request.by_order]
+        if cause.code == OCCUPIED:  # out of band there is no place to be taken
             return next((request for request in (*self.sent, *doubtful) if request.in_conversation), None)
         if cause.command != "response.create":
             return None
@@ -384,7 +273,7 @@ class Arbiter:
         """Whether it was rejected for a response in progress that we could not know of. Who sends it regardless of that
         is told what the server says."""
         return (
-            blame(event.error).code == _OCCUPIED
+            blame(event.error).code == OCCUPIED
             and request.in_conversation
             and not request.forced
             and self._session.config.arbiter.on_active != "send"

@@ -1,20 +1,31 @@
-"""One ``response.create`` of a client, from `send` to its outcome: the object that the request table moves."""
+"""One ``response.create`` of a client, from `send` to its outcome: the object that the request table moves.
+
+Here is what its rows do. Which request an answer belongs to, and when one may go, is the arbiter's affair.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, Struct, structs
 
+from antiphon.engine.actions import Dropped, Finished, LostToVad, Merged, Rejected, TimedOut
 from antiphon.engine.codec import client_decoder, encode_text
 from antiphon.engine.timers import Instant
-from antiphon.messages import Response, ResponseCreate, ResponseCreateParams
+from antiphon.machines import build
+from antiphon.messages import Error, Response, ResponseCancel, ResponseCreate, ResponseCreateParams, ResponseDone
+
+if TYPE_CHECKING:
+    from antiphon.engine.client import ClientSession
 
 TAG: Final = "antiphon_request"
 """The metadata key under which a request's event id travels, so that its response can be told from another's."""
 
 MOST_METADATA: Final = 16
 """Pairs of metadata that the protocol takes."""
+
+OCCUPIED: Final = "conversation_already_has_active_response"
+"""The code of an error that says that the one place is taken."""
 
 
 class Request:
@@ -135,6 +146,104 @@ class Request:
         request.winner_id = state.winner_id
         request.cancel_id = state.cancel_id
         return request
+
+
+class RequestRules:
+    """Guards and effects of the request table."""
+
+    @staticmethod
+    def merges(request: Request, session: ClientSession, _event: object) -> bool:
+        return session.arbiter.must_wait(request) and session.arbiter.mergeable(request) is not None
+
+    @staticmethod
+    def must_wait(request: Request, session: ClientSession, _event: object) -> bool:
+        return session.arbiter.must_wait(request)
+
+    @staticmethod
+    def is_tried_again(request: Request, session: ClientSession, event: Error) -> bool:
+        policy = session.config.arbiter
+        return (
+            policy.retry_lost_to_vad
+            and request.losses < policy.retries
+            and session.arbiter.lost_its_place(request, event)
+        )
+
+    @staticmethod
+    def is_lost_to_vad(request: Request, session: ClientSession, event: Error) -> bool:
+        return session.arbiter.lost_its_place(request, event) and not session.arbiter.lost_to_one_of_ours(request)
+
+    @staticmethod
+    def adopts_late(_request: Request, session: ClientSession, _response: Response) -> bool:
+        return session.config.arbiter.late == "adopt"
+
+    @staticmethod
+    def settle_merged(request: Request, session: ClientSession, _event: object) -> None:
+        other = session.arbiter.mergeable(request)
+        assert other is not None  # the guard of this row
+        session.arbiter.settle(request, Merged(other.event_id))
+
+    @staticmethod
+    def enqueue(request: Request, session: ClientSession, _event: object) -> None:
+        session.arbiter.queue.append(request)
+
+    @staticmethod
+    def transmit(request: Request, session: ClientSession, _event: object) -> None:
+        session.arbiter.transmit(request)
+
+    @staticmethod
+    def take_back(request: Request, session: ClientSession, _event: Error) -> None:
+        session.arbiter.take_back(request)
+
+    @staticmethod
+    def remember_cancel(request: Request, _session: ClientSession, event: ResponseCancel) -> None:
+        request.cancel_id = event.event_id if isinstance(event.event_id, str) else None
+
+    @staticmethod
+    def silence(_request: Request, session: ClientSession, response: Response) -> None:
+        session.cancelled_already(response.id)
+
+    @staticmethod
+    def cancel(_request: Request, session: ClientSession, response: Response) -> None:
+        session.cancel_unwanted(response.id)
+
+    @staticmethod
+    def settle_finished(request: Request, session: ClientSession, event: ResponseDone | str) -> None:
+        if isinstance(event, str):  # the id of a response whose `response.done` could not be read
+            session.arbiter.settle(request, Finished(event, "failed", None))
+            return
+        details = event.response.status_details
+        reason = details.reason if details else None
+        status = event.response.status
+        session.arbiter.settle(
+            request, Finished(event.response.id, status or "completed", reason if isinstance(reason, str) else None)
+        )
+
+    @staticmethod
+    def settle_rejected(request: Request, session: ClientSession, event: Error) -> None:
+        session.arbiter.settle(request, Rejected(event.error))
+
+    @staticmethod
+    def settle_lost(request: Request, session: ClientSession, _event: Error) -> None:
+        session.arbiter.settle(request, LostToVad(session.arbiter.winner_of(request)))
+
+    @staticmethod
+    def settle_timed_out(request: Request, session: ClientSession, _event: object) -> None:
+        session.arbiter.remember_late(request)
+        session.arbiter.settle(request, TimedOut())
+
+    @staticmethod
+    def settle_withdrawn(request: Request, session: ClientSession, _event: object) -> None:
+        session.arbiter.settle(request, Dropped("cancelled"))
+
+    @staticmethod
+    def settle_dropped(request: Request, session: ClientSession, _event: object) -> None:
+        if session.link.state == "open":
+            session.arbiter.settle(request, Dropped("forgotten"))
+        else:
+            session.arbiter.settle(request, Dropped("closed" if session.closing_was_ours else "disconnected"))
+
+
+REQUEST = build("request", RequestRules, role="client")
 
 
 class RequestState(Struct, frozen=True):
