@@ -157,6 +157,17 @@ def test_the_oldest_audio_goes_with_a_report() -> None:
     assert "audio" in _retrieved(host, second)[0]
 
 
+def test_audio_that_was_forgotten_is_not_taken_up_in_the_middle() -> None:
+    host = Host(retain_output_audio=True, limits=Limits(item_audio_bytes=100 * 48))
+    response_id = host.asks()
+    item_id = host.sounds_in(response_id, 100)
+    host.sounds(response_id, 1)
+    host.sounds(response_id, 50)
+    host.finishes(response_id)
+    assert "audio" not in _retrieved(host, item_id)[0]
+    assert host.server.recordings.bytes == 0
+
+
 def test_an_evicted_items_audio_goes_with_it() -> None:
     host = Host(retain_input_audio=True, limits=Limits(conversation_items=1))
     _commits(host, MS * 100)

@@ -378,6 +378,7 @@ class Responder:
     def _speak(self, output: Output, content: AudioDelta) -> None:
         session = self._session
         delivers = session.deliveries.are_ours
+        begins = not output.samples
         output.samples += output.format.samples(byte_length(content.audio))
         if output.record.in_conversation:
             session.has_spoken = True
@@ -385,7 +386,9 @@ class Responder:
             if node is not None and (not delivers or session.deliveries.admits(output.record.id, output.id)):
                 # The client may have deleted it meanwhile, or cut its delivery.
                 session.spoken[output.id] = Spoken(output.format, output.samples)
-                if session.config.retain_output_audio and 0 not in node.cuts:
+                # What was forgotten, because there was too much of it, is not taken up again in the middle.
+                kept = begins or session.recordings.of(output.id)
+                if session.config.retain_output_audio and kept and 0 not in node.cuts:
                     session.recordings.add(output.id, 0, output.format, content.audio)
                     session.trim()
         if delivers:
