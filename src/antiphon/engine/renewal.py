@@ -15,7 +15,7 @@ from antiphon import messages as m
 from antiphon.engine.acknowledgements import Pending
 from antiphon.engine.actions import Deliver
 from antiphon.engine.blame import Blame
-from antiphon.engine.codec import command_from_text, encode, encode_text, session_from_builtins, to_builtins
+from antiphon.engine.codec import command_from_text, encode_text, session_from_builtins, to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.errors import Fault
 from antiphon.engine.link import LINK, End
@@ -229,7 +229,7 @@ class Renewal:
             if node.held_as == "nothing" and is_missed(node):
                 session.report("R-N5", node.item, f"item {node.id!r} cannot be given to a new session")
         for command in self.replay.commands(session.conversation, session.calls, prefix):
-            session.transmit(encode(command))
+            session.transmit(session.written(command))
         if self.replay.expected:
             session.timers.arm(Timer.RENEWAL, session.now + session.config.arbiter.request_timeout_ns)
         else:
