@@ -80,6 +80,8 @@ TINY: Final = Limits(
     retained_audio_bytes=4096,
     item_audio_bytes=4096,
     playback_entries=3,
+    mcp_items=3,
+    rate_limit_names=3,
     report_kinds=4,
 )
 """Limits that a short script meets."""

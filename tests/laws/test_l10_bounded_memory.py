@@ -242,6 +242,11 @@ def commits(engine: Engine, number: int) -> None:
 
 def tool_servers(engine: Engine, number: int) -> None:
     _hear(engine, type="mcp_list_tools.in_progress", item_id=f"m{number}")
+    _hear(engine, type="response.mcp_call.in_progress", item_id=f"w{number}", output_index=0)
+    asked = {"id": f"q{number}", "type": "mcp_approval_request", "server_label": "s", "name": "f", "arguments": "{}"}
+    given = {"id": f"a{number}", "type": "mcp_approval_response", "approval_request_id": f"x{number}", "approve": True}
+    for item in (asked, given):
+        _hear(engine, type="conversation.item.added", item=item)
     _hear(engine, type="output_audio_buffer.started", response_id=f"r{number}")
 
 

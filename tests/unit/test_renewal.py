@@ -884,3 +884,18 @@ class TestSnapshots:
         assert talk.ids == ["a", "b"]
         assert talk.renewing == "planned"
         assert talk.client.deadline == (HOUR - 60) * SECOND
+
+
+def test_a_session_of_the_beta_is_renewed_in_its_own_words() -> None:
+    talk = Dialled(dialect="beta")
+    talk.say(m.SessionUpdate(session=m.RealtimeSession(output_modalities=["text"])))
+    talk.hear("session.updated", session={"modalities": ["text"]})
+    talk.adds({**said("u1"), "object": "realtime.item"})
+    talk.hear(
+        "conversation.item.created", item={**said("a1", role="assistant"), "content": [{"type": "text", "text": "yes"}]}
+    )
+    told = talk.next_session()
+    (update,) = [event["session"] for event in told if event["type"] == "session.update"]
+    items = [event["item"] for event in told if event["type"] == "conversation.item.create"]
+    assert update == {"modalities": ["text"]}
+    assert [part["type"] for part in items[-1]["content"]] == ["text"]

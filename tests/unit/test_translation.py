@@ -260,6 +260,52 @@ def test_a_closing_translation_survives_a_restore() -> None:
     assert again.client.state == "ended"
 
 
+# -- another socket ----------------------------------------------------------------------------------------------------
+
+
+def dialling() -> Talk:
+    """A client of a translation that dials for itself, and was configured."""
+    talk = Talk(begun=False, session_type="translation")
+    talk.client.start(0)
+    talk.client.opened(0)
+    talk.hear("session.created", session={"type": "translation"})
+    output = m.AudioConfig(output=m.AudioOutput(language="es"))
+    talk.say(m.SessionUpdate(session=m.TranslationSession(audio=output)))
+    talk.hear("session.updated", session={"type": "translation", **UPDATE})
+    return talk
+
+
+def test_a_translation_goes_on_over_another_socket() -> None:
+    talk = dialling()
+    talk.hear("session.output_audio.delta", delta=FRAME)
+    lost = talk.client.receive_eof(talk.now, 1001)
+    assert of(lost, Closed) == []
+    talk.tick()
+    talk.client.append_audio(PCM, talk.now)
+    opened = talk.client.opened(talk.now)
+    created = talk.hear("session.created", session={"type": "translation"})
+    said = sent(opened + created)
+    assert [event["session"] for event in said if event["type"] == "session.update"] == [UPDATE]
+    assert [event["audio"] for event in said if event["type"] == "session.input_audio_buffer.append"] == [FRAME]
+    assert played(talk.hear("session.output_audio.delta", delta=FRAME)) == [(0, 4800, 9600)]
+
+
+def test_a_translation_that_was_asked_to_end_is_over_with_its_socket() -> None:
+    talk = dialling()
+    talk.say(m.SessionClose())
+    assert len(of(talk.client.receive_eof(talk.now, 1001), Closed)) == 1
+
+
+def test_a_translation_that_was_asked_to_end_is_not_renewed() -> None:
+    talk = Talk(begun=False, session_type="translation")
+    talk.client.start(0)
+    talk.client.opened(0, unix_ns=0)
+    talk.hear("session.created", session={"type": "translation", "expires_at": 3600})
+    assert talk.client.deadline is not None
+    talk.say(m.SessionClose())
+    assert talk.client.deadline is None
+
+
 # -- sessions that do not translate ------------------------------------------------------------------------------------
 
 

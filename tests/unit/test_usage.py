@@ -219,6 +219,14 @@ def test_a_session_counts_each_transcription_once() -> None:
     assert talk.client.usage.responses == 0
 
 
+def test_a_transcription_that_is_completed_in_steps_is_counted_with_its_last() -> None:
+    talk = Talk()
+    completed(talk, "i1", status="in_progress", usage={"type": "duration", "seconds": 1})
+    assert talk.client.usage.transcription == TranscribedUsage()
+    completed(talk, "i1", status="completed", usage={"type": "duration", "seconds": 4})
+    assert talk.client.usage.transcription == TranscribedUsage(transcriptions=1, seconds=4.0)
+
+
 def test_the_transcription_of_a_deleted_item_was_used_all_the_same() -> None:
     talk = Talk()
     talk.adds({"id": "i1", "type": "message", "role": "user", "content": [{"type": "input_audio"}]})

@@ -235,12 +235,14 @@ class ClientSession(Session, role=Role.CLIENT):
     @property
     def may_reconnect(self) -> bool:
         """Whether policy lets another socket follow this one: only for a session that is ours alone. Over WebRTC it
-        ends with the call, and on a sideband it belongs to somebody else's call and goes on without us."""
+        ends with the call, and on a sideband it belongs to somebody else's call and goes on without us. A translation
+        that was asked to end is over with its socket."""
         return (
             self.config.renewal.reconnect
             and self.config.transport == "websocket"
             and self.link.dials
             and self.fatal_code is None
+            and self.place.state not in ("closing", "ended")
         )
 
     @property

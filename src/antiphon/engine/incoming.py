@@ -23,6 +23,7 @@ from antiphon.engine.link import LINK, End
 from antiphon.engine.listener import output_format, receive_audio
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.request import is_tagged
+from antiphon.engine.timers import Timer
 from antiphon.engine.usage import Usage
 from antiphon.machines import build
 from antiphon.messages.beta import SERVER_VIEWS
@@ -69,6 +70,11 @@ class SessionRules:
     @staticmethod
     def translate_audio(_place: Place, session: ClientSession, event: m.SessionOutputAudioDelta) -> None:
         translation.play(session, event)
+
+    @staticmethod
+    def close_translation(_place: Place, session: ClientSession, _event: m.SessionClose) -> None:
+        for timer in (Timer.RENEWAL, Timer.QUIET):
+            session.timers.stop(timer)  # no other session is to follow
 
     @staticmethod
     def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed) -> None:
@@ -687,13 +693,14 @@ def on_transcription(
     """`conversation.item.input_audio_transcription.*`: beside all else, and nothing for a deleted item (R-C7)."""
     deleted = session.conversation.is_deleted(event.item_id)
     transcription = None if deleted else session.conversation.transcription(event.item_id, event.content_index or 0)
+    before = None if transcription is None else transcription.state
+    if transcription is not None:
+        session.step(TRANSCRIPTION, transcription, event.step_type, event)
     if isinstance(event, m.ConversationItemInputAudioTranscriptionCompleted) and (
-        transcription is None or transcription.state != "completed"
+        transcription is None  # deleted, but it was made and has its price (R-U2)
+        or transcription.state == "completed" != before
     ):
-        session.usage = session.usage.transcribed(event.usage)  # of a deleted item too: it was made and has its price
-    if transcription is None:
-        return
-    session.step(TRANSCRIPTION, transcription, event.step_type, event)
+        session.usage = session.usage.transcribed(event.usage)
     session.trim(event)
 
 

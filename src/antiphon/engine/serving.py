@@ -80,6 +80,10 @@ class SessionRules:
         session.say(event)
         session.end(event)
 
+    @staticmethod
+    def close_translation(_place: Place, _session: ServerSession, _event: m.SessionClose) -> None:
+        """The brain has it from its `Deliver`."""
+
     translate_text = staticmethod(say)
     translate_audio = staticmethod(say)
 

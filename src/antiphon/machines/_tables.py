@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "47e9ff23079b368f24b8ca925f7a741d2d4acf750577ad63f60cc81c61f253f4"
+DIGEST: Final = "498c59efe64a4ee704c40b28bf3631f059288a73ad83e7e96328ab6ede6b010b"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3223,7 +3223,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("open",),
                 dest="closing",
                 guard=None,
-                effect=None,
+                effect="close_translation",
                 rule="R-X3",
                 report=False,
                 role=None,
