@@ -225,7 +225,7 @@ class Listener:
         node = session.conversation.get(session.name_of(entry.item_id))
         if node is not None and (session.link.state != "open" or node.held_as != "itself"):
             entry.told = True
-            session.renewal.cut(node, cut.content_index, cut.audio_end_ms, cut.received_ms)
+            session.renewal.cut(node, cut.content_index, cut.audio_end_ms, entry.format.ms(entry.sent))
             return
         if session.link.state != "open":
             return
@@ -257,7 +257,7 @@ class Listener:
             session.step(PLAYBACK, entry, "internal.lost", None)
             self.cut(entry, None)
         for entry in session.playback.transport_lost():
-            self._settle(entry)
+            self._finished(entry)
 
     def _settle(self, entry: Entry) -> None:
         if entry.heard_all:

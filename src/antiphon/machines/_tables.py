@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "47e9ff23079b368f24b8ca925f7a741d2d4acf750577ad63f60cc81c61f253f4"
+DIGEST: Final = "28ccc6258412f890dc9c69c3482f7284cfd9d471fec6854c308186422d3dc8cd"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1530,6 +1530,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 on="input_audio_buffer.committed",
                 source=("idle", "speech"),
                 dest=None,
+                guard="is_our_commit",
+                effect="commit_answered",
+                rule="R-I3",
+                report=False,
+                role="client",
+            ),
+            RowSpec(
+                on="input_audio_buffer.committed",
+                source=("idle", "speech"),
+                dest=None,
                 guard="commit_is_due",
                 effect="committed",
                 rule="R-I3",
@@ -1571,7 +1581,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("idle", "speech", "stopped"),
                 dest="idle",
                 guard=None,
-                effect="cleared",
+                effect="cleared_unasked",
                 rule="R-I4",
                 report=True,
                 role="client",
