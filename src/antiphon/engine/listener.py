@@ -99,7 +99,7 @@ class Listener:
         )
         if stream.entry is None:
             unplayed = playback.get(stream.item_id, stream.content_index)
-            if unplayed is not None and unplayed.cut is None and not unplayed.cutting and unplayed.sent:
+            if unplayed is not None and unplayed.cut is None and unplayed.sent and not unplayed.received:
                 session.step(PLAYBACK, unplayed, "internal.unplayed", None)
         return stream.entry
 
