@@ -65,14 +65,14 @@ def test_trap_35_a_manual_commit_uses_the_announced_id_up() -> None:
         assert rules(actions) == []
         assert talk.refused(m.InputAudioBufferCommit()).code == "input_audio_buffer_commit_empty"
 
-    committed = InputAudioBufferRules.committed
+    committed = InputAudioBufferRules.commit_answered
 
     def keeps_the_id(place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
         announced = session.announced_item_id
         committed(place, session, event)
         session.announced_item_id = announced
 
-    trap(check, effect(INPUT_AUDIO_BUFFER, "committed", keeps_the_id))
+    trap(check, effect(INPUT_AUDIO_BUFFER, "commit_answered", keeps_the_id))
 
 
 def test_trap_38_audio_counts_in_the_format_that_the_server_has_confirmed() -> None:

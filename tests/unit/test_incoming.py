@@ -315,6 +315,83 @@ def test_an_idle_timeout_is_the_cause_of_one_commit_under_its_own_id() -> None:
     assert rules(committed(talk, "u2")) == ["R-I3"]
 
 
+def test_the_silence_that_an_idle_timeout_committed_is_marked() -> None:
+    talk = Talk()
+    timeout(talk)
+    talk.adds(said("nudge", "Say something.", "system"))
+    talk.hear(f"{BUFFER}.committed", item_id="u1", previous_item_id="nudge")
+    talk = talk.restored()
+    talk.adds(user_audio("u1"), previous="nudge")
+    talk = talk.restored()
+    assert [(node.id, node.idle_timeout) for node in talk.client.conversation] == [("nudge", False), ("u1", True)]
+
+
+def test_speech_is_not_marked_as_silence() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(9600), 0)
+    talk.say(m.InputAudioBufferCommit())
+    talk.hear(f"{BUFFER}.committed", item_id="u1", previous_item_id=None)
+    talk.adds(user_audio("u1"))
+    assert [node.idle_timeout for node in talk.client.conversation] == [False]
+
+
+def test_an_idle_timeout_takes_the_audio_up_to_its_end() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(7000 * 48), 0)
+    timeout(talk)
+    talk.hear(f"{BUFFER}.committed", item_id="u1", previous_item_id=None)
+    assert talk.client.input_audio_buffer.uncommitted_ms == 1000
+
+
+def test_what_was_appended_after_our_commit_is_not_part_of_it() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(9600), 0)
+    talk.say(m.InputAudioBufferCommit())
+    talk.client.append_audio(bytes(9600), 0)
+    assert rules(talk.hear(f"{BUFFER}.committed", item_id="u1", previous_item_id=None)) == []
+    assert talk.client.input_audio_buffer.uncommitted_ms == 200
+    assert sent_types(talk.say(m.InputAudioBufferCommit())) == ["input_audio_buffer.commit"]
+
+
+def test_a_buffer_that_somebody_else_cleared_is_empty() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(9600), 0)
+    assert rules(talk.hear(f"{BUFFER}.cleared")) == ["R-I4"]
+    assert talk.client.input_audio_buffer.uncommitted == 0
+
+
+def test_what_was_appended_after_our_clear_is_still_there() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(9600), 0)
+    talk.say(m.InputAudioBufferClear())
+    talk.client.append_audio(bytes(4800), 0)
+    talk.hear(f"{BUFFER}.cleared")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 100
+
+
+def test_a_turn_may_begin_before_the_turn_before_it_ended() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(3000 * 48), 0)
+    for item_id, start, end in (("u1", 0, 1000), ("u2", 800, 2000)):
+        talk.hear(f"{BUFFER}.speech_started", item_id=item_id, audio_start_ms=start)
+        talk.hear(f"{BUFFER}.speech_stopped", item_id=item_id, audio_end_ms=end)
+        talk.hear(f"{BUFFER}.committed", item_id=item_id, previous_item_id=None)
+    assert talk.client.input_audio_buffer.uncommitted_ms == 1000
+
+
+def test_a_format_that_changes_in_the_middle_keeps_the_time() -> None:
+    talk = Talk()
+    talk.client.append_audio(bytes(1000 * 48), 0)
+    law = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+    talk.say(m.SessionUpdate(session=m.RealtimeSession(instructions="x")))
+    talk.hear("session.updated", session=law)
+    talk.client.append_audio(bytes(500 * 8), 0)
+    talk.hear(f"{BUFFER}.speech_started", item_id="u1", audio_start_ms=0)
+    talk.hear(f"{BUFFER}.speech_stopped", item_id="u1", audio_end_ms=1200)
+    talk.hear(f"{BUFFER}.committed", item_id="u1", previous_item_id=None)
+    assert talk.client.input_audio_buffer.uncommitted_ms == 300
+
+
 def test_an_idle_timeout_during_speech_is_reported() -> None:
     talk = Talk()
     started(talk)

@@ -705,3 +705,9 @@ def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.Clie
 def test_a_refusal_says_how_to_override_it() -> None:
     with pytest.raises(LocalProtocolError, match=r"override=\{'R-Q7'\}"):
         Talk().say(m.ResponseCancel())
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "sideband"])
+def test_where_the_microphone_goes_another_way_nobody_counts_what_a_commit_takes(transport: str) -> None:
+    talk = Talk(transport=transport)
+    assert sent_types(talk.say(m.InputAudioBufferCommit())) == ["input_audio_buffer.commit"]

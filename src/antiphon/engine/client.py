@@ -158,7 +158,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.approval_requests: dict[str, m.McpApprovalRequestItem] = {}
         self.approvals_given: dict[str, None] = {}
         self.calls: dict[str, None] = {}
-        self.committed_item_ids: dict[str, None] = {}
+        self.committed_item_ids: dict[str, bool] = {}  # those whose item is to come: whether silence was committed
         self.announced_item_id: str | None = None
         self.timeout_item_id: str | None = None
         self.overdue_item_id: str | None = None
@@ -675,7 +675,9 @@ class ClientSession(Session, role=Role.CLIENT):
             generated=response is not None,
             response_id=None if response is None else response.id,
         )
-        placement.node.state = state
+        node = placement.node
+        node.state = state
+        node.idle_timeout = self.committed_item_ids.pop(node.id, False)  # a commit announces one item
         if placement.problem is Misplaced.DUPLICATE_ID:
             self.report("R-C6", event, f"a second item has the id {placement.node.id!r}")
         elif placement.problem is not None:
@@ -686,7 +688,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def place_item(self, item_id: str, previous_item_id: str | UnsetType | None, event: m.Event) -> None:
         """The announcement of an item that became a member before it: where it belongs."""
-        problem = self.conversation.place(item_id, previous_item_id, clone=True)
+        previous = UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id
+        problem = self.conversation.place(item_id, previous, clone=True)
         if problem is not None:
             self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {problem.value}")
 
@@ -701,9 +704,9 @@ class ClientSession(Session, role=Role.CLIENT):
             if len(self.calls) > self.config.limits.conversation_items:
                 del self.calls[next(iter(self.calls))]
 
-    def take_commit(self, item: m.Item) -> bool:
-        """Whether a commit announced this item; it does so once."""
-        return isinstance(item.id, str) and self.committed_item_ids.pop(item.id, UNSET) is not UNSET
+    def is_committed(self, item: m.Item) -> bool:
+        """Whether a commit announced this item."""
+        return isinstance(item.id, str) and item.id in self.committed_item_ids
 
     def check_origin(self, item: m.Item, event: m.Event) -> None:
         """Nobody here asked for this item, and no commit announced it (R-I1, R-A1).

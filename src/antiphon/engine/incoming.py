@@ -98,8 +98,12 @@ class InputAudioBufferRules:
 
     @staticmethod
     def commit_is_due(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
+        return session.timeout_item_id == event.item_id
+
+    @staticmethod
+    def is_our_commit(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
         if session.timeout_item_id == event.item_id:
-            return True
+            return False
         return session.acknowledgements.answered("input_audio_buffer.commit", event) is not None
 
     @staticmethod
@@ -118,24 +122,39 @@ class InputAudioBufferRules:
 
     @staticmethod
     def committed(place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
-        session.committed_item_ids[event.item_id] = None
+        session.input_audio.commit(session.speech_end_ms)
+        InputAudioBufferRules.commit_answered(place, session, event)
+
+    @staticmethod
+    def commit_answered(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
+        """What our commit took was counted when it was sent; what was appended since is the next turn's."""
+        timed_out = session.timeout_item_id == event.item_id
+        session.committed_item_ids[event.item_id] = timed_out
         while len(session.committed_item_ids) > session.config.limits.early_transcripts:
             del session.committed_item_ids[next(iter(session.committed_item_ids))]
-        session.input_audio.commit(session.speech_end_ms)
         # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
         session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
         spoken = session.conversation.get(event.item_id)
+        if spoken is not None:
+            spoken.idle_timeout = timed_out
         if spoken is not None and spoken.state == "hearing":
             session.step(CONVERSATION_ITEM, spoken, "internal.committed", event)
-            session.take_commit(spoken.item)
+            del session.committed_item_ids[event.item_id]
 
     @staticmethod
     def cleared(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
         session.announced_item_id = session.speech_end_ms = None
 
     @staticmethod
+    def cleared_unasked(place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> None:
+        """Somebody else asked for it: what we appended is gone all the same."""
+        session.input_audio.clear()
+        InputAudioBufferRules.cleared(place, session, event)
+
+    @staticmethod
     def timeout_triggered(_place: Place, session: ClientSession, event: m.InputAudioBufferTimeoutTriggered) -> None:
         session.timeout_item_id = event.item_id
+        session.speech_end_ms = event.audio_end_ms if isinstance(event.audio_end_ms, int) else None
 
     @staticmethod
     def renewed(_place: Place, session: ClientSession, _event: object) -> None:
@@ -322,7 +341,7 @@ class ConversationItemRules:
         if item.state in ("added", "entered"):  # complete as it comes: a client's own, or committed audio
             session.overdue_item_id = item.id if item.state == "added" else None
             pending = None
-            if not session.take_commit(event.item):  # committed audio must not be taken for a message of ours
+            if not session.is_committed(event.item):  # committed audio must not be taken for a message of ours
                 pending = session.acknowledgements.answered(
                     "conversation.item.create", event, key=item.id, shape=shape_of(event.item)
                 )

@@ -163,6 +163,8 @@ def _append(session: ClientSession, event: m.InputAudioBufferAppend | m.SessionI
 
 
 def _commit(session: ClientSession, _event: m.InputAudioBufferCommit) -> Problems:
+    if session.config.transport != "websocket":
+        return  # the microphone goes another way, and is not counted here
     if not session.input_audio.can_commit(MINIMUM_COMMIT_MS):
         fields: dict[str, object] = {
             "minimum_ms": MINIMUM_COMMIT_MS,

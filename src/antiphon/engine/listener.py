@@ -99,7 +99,7 @@ class Listener:
         )
         if stream.entry is None:
             unplayed = playback.get(stream.item_id, stream.content_index)
-            if unplayed is not None and unplayed.cut is None and not unplayed.cutting and unplayed.sent:
+            if unplayed is not None and unplayed.cut is None and unplayed.sent and not unplayed.received:
                 session.step(PLAYBACK, unplayed, "internal.unplayed", None)
         return stream.entry
 
@@ -225,7 +225,7 @@ class Listener:
         node = session.conversation.get(session.name_of(entry.item_id))
         if node is not None and (session.link.state != "open" or node.held_as != "itself"):
             entry.told = True
-            session.renewal.cut(node, cut.content_index, cut.audio_end_ms, cut.received_ms)
+            session.renewal.cut(node, cut.content_index, cut.audio_end_ms, entry.format.ms(entry.sent))
             return
         if session.link.state != "open":
             return
@@ -257,7 +257,7 @@ class Listener:
             session.step(PLAYBACK, entry, "internal.lost", None)
             self.cut(entry, None)
         for entry in session.playback.transport_lost():
-            self._settle(entry)
+            self._finished(entry)
 
     def _settle(self, entry: Entry) -> None:
         if entry.heard_all:

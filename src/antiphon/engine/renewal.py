@@ -295,11 +295,11 @@ class Renewal:
         name = portable(item_id, "item")
         return item_id if conversation.get(name) is None else name
 
-    def cut(self, node: Node, content_index: int, audio_end_ms: int, received_ms: int | None) -> None:
+    def cut(self, node: Node, content_index: int, audio_end_ms: int, audio_ms: int | None) -> None:
         """Audio of an earlier session was cut: in the history, and in the text that this session was given of it."""
         session = self._session
         before = node.text
-        session.conversation.truncate(node.id, content_index, audio_end_ms, received_ms)
+        session.conversation.truncate(node.id, content_index, audio_end_ms, audio_ms)
         if session.link.state != "open" or node.held_as != "text" or node.text == before:
             return
         item = item_of(node, session.calls)
@@ -313,17 +313,17 @@ class Renewal:
         node = self._session.conversation.get(event.item_id)
         if node is None or node.held_as != "text":
             return False
-        self.cut(node, event.content_index, event.audio_end_ms, self._received_ms(event.item_id, event.content_index))
+        self.cut(node, event.content_index, event.audio_end_ms, self._audio_ms(event.item_id, event.content_index))
         return True
 
     def _cut_history(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
         self._session.conversation.truncate(
-            item_id, content_index, audio_end_ms, self._received_ms(item_id, content_index)
+            item_id, content_index, audio_end_ms, self._audio_ms(item_id, content_index)
         )
 
-    def _received_ms(self, item_id: str, content_index: int) -> int | None:
+    def _audio_ms(self, item_id: str, content_index: int) -> int | None:
         entry = self._session.playback.get(item_id, content_index)
-        return entry.format.ms(entry.received) if entry is not None and entry.received else None
+        return entry.format.ms(entry.sent) if entry is not None and entry.sent else None
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

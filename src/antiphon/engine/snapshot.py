@@ -125,7 +125,7 @@ class ClientState(Struct, frozen=True):
     approval_requests: list[McpApprovalRequestItem]
     approvals_given: list[str]
     calls: list[str]
-    committed_item_ids: list[str]
+    committed_item_ids: dict[str, bool]
     announced_item_id: str | None
     timeout_item_id: str | None
     overdue_item_id: str | None
@@ -293,7 +293,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         approval_requests=list(session.approvals),
         approvals_given=list(session.approvals_given),
         calls=list(session.calls),
-        committed_item_ids=list(session.committed_item_ids),
+        committed_item_ids=dict(session.committed_item_ids),
         announced_item_id=session.announced_item_id,
         timeout_item_id=session.timeout_item_id,
         overdue_item_id=session.overdue_item_id,
@@ -361,7 +361,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.approval_requests.update({str(each.id): each for each in state.approval_requests})
     session.approvals_given.update(dict.fromkeys(state.approvals_given))
     session.calls = dict.fromkeys(state.calls)
-    session.committed_item_ids = dict.fromkeys(state.committed_item_ids)
+    session.committed_item_ids = dict(state.committed_item_ids)
     session.announced_item_id = state.announced_item_id
     session.timeout_item_id = state.timeout_item_id
     session.overdue_item_id = state.overdue_item_id

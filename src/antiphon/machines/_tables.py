@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "498c59efe64a4ee704c40b28bf3631f059288a73ad83e7e96328ab6ede6b010b"
+DIGEST: Final = "0cee060d58d526daabae707ae8d8c491dead38682a6aed1f2d95645917956571"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1530,6 +1530,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 on="input_audio_buffer.committed",
                 source=("idle", "speech"),
                 dest=None,
+                guard="is_our_commit",
+                effect="commit_answered",
+                rule="R-I3",
+                report=False,
+                role="client",
+            ),
+            RowSpec(
+                on="input_audio_buffer.committed",
+                source=("idle", "speech"),
+                dest=None,
                 guard="commit_is_due",
                 effect="committed",
                 rule="R-I3",
@@ -1571,7 +1581,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("idle", "speech", "stopped"),
                 dest="idle",
                 guard=None,
-                effect="cleared",
+                effect="cleared_unasked",
                 rule="R-I4",
                 report=True,
                 role="client",

@@ -189,10 +189,11 @@ class Node(Record):
     kept without base64 audio. ``previous_item_id`` is the predecessor as announced. ``generated`` tells an item that
     a response makes from one that was created or committed; ``response_id`` is that response, as far as known.
     ``status`` is the item's own where it has a known one, else ``in_progress`` until it is done (R-C1). ``finished``:
-    its ``conversation.item.done`` came. ``linked``: it is a member of a conversation. ``held_as``: see `Held`.
+    its ``conversation.item.done`` came. ``idle_timeout``: it is the silence that an idle timeout committed, no word of
+    the user's (R-I5). ``linked``: it is a member of a conversation. ``held_as``: see `Held`.
     """
 
-    __slots__ = ("generated", "held_as", "item", "previous_item_id", "response_id", "state", "status")
+    __slots__ = ("generated", "held_as", "idle_timeout", "item", "previous_item_id", "response_id", "state", "status")
 
     def __init__(self, item: Item) -> None:
         super().__init__(item_id(item))
@@ -200,6 +201,7 @@ class Node(Record):
         self.item: Item = without_audio(item)
         self.previous_item_id: str | None = None
         self.generated = False
+        self.idle_timeout = False
         self.held_as: Held = "itself"
         self.response_id: str | None = None
         self.status: Status = _status(item) or "in_progress"

@@ -38,6 +38,7 @@ class ItemState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Status
     previous_item_id: str | None = None
     generated: bool = False
+    idle_timeout: bool = False
     response_id: str | None = None
     held_as: Held = "itself"
 
@@ -114,6 +115,7 @@ def node_from(state: RecordState) -> Node:
     node.status = state.item.status
     node.previous_item_id = state.item.previous_item_id
     node.generated = state.item.generated
+    node.idle_timeout = state.item.idle_timeout
     node.response_id = state.item.response_id
     node.held_as = state.item.held_as
     _restore_texts(node, state)
@@ -143,6 +145,7 @@ def _item_state(node: Node) -> ItemState:
         status=node.status,
         previous_item_id=node.previous_item_id,
         generated=node.generated,
+        idle_timeout=node.idle_timeout,
         response_id=node.response_id,
         held_as=node.held_as,
     )
