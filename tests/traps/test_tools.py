@@ -84,11 +84,10 @@ def test_trap_40_tools_are_there_when_their_list_is_complete_and_a_call_of_them_
         tools = {"id": "l1", "type": "mcp_list_tools", "server_label": "s", "tools": []}
         talk.hear("conversation.item.added", previous_item_id=None, item=tools)
         talk.hear("mcp_list_tools.in_progress", item_id="l1")
-        assert talk.client.mcp_work["l1"].state == "in_progress"
-        talk.hear("conversation.item.done", previous_item_id=None, item=tools)
-        assert talk.client.mcp_work["l1"].state == "in_progress"
+        assert talk.client.mcp["l1"].state == "in_progress" and not talk.client.tools_ready
         talk.hear("mcp_list_tools.completed", item_id="l1")
-        assert talk.client.mcp_work["l1"].state == "completed"
+        talk.hear("conversation.item.done", previous_item_id=None, item=tools)
+        assert talk.client.mcp["l1"].state == "completed" and talk.client.tools_ready
 
         talk.created("r1")
         talk.hear("response.mcp_call.in_progress", output_index=0, item_id="m1")
@@ -98,7 +97,8 @@ def test_trap_40_tools_are_there_when_their_list_is_complete_and_a_call_of_them_
         assert requests(talk.ask("reply")) == 1  # it is the application that asks
 
     def ready_at_once(session: ClientSession, event: m.McpListToolsInProgress) -> None:
-        session.bounded(session.mcp_work, event.item_id, "none").state = "completed"
+        incoming.on_mcp(session, event)
+        session.mcp_work[event.item_id].state = "completed"
 
     def expects_a_response(session: ClientSession, event: m.ResponseMcpCallCompleted) -> None:
         incoming.on_mcp(session, event)
@@ -123,7 +123,7 @@ def test_trap_41_the_end_of_a_remote_call_is_known_by_its_item_after_its_respons
             talk.done("r1")
             actions = talk.hear(f"response.mcp_call.{end}", output_index=0, item_id="m1")
             assert rules(actions) == []
-            assert talk.client.mcp_work["m1"].state == end
+            assert talk.client.mcp["m1"].state == end
 
     def of_an_open_response(session: ClientSession, event: m.ResponseMcpCallCompleted) -> None:
         if any(event.item_id in record.item_ids and record.is_open for record in session.responses.values()):

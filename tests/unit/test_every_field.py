@@ -8,7 +8,7 @@ server survives, and answers with an error that names the field, or takes the ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -315,6 +315,38 @@ def test_a_field_that_a_server_spoils_is_lost_alone_and_reported(cls: type[m.Ser
     assert wrong == []
 
 
+OTHER_NAMES = {
+    cls.wire_type: cast(type[m.ServerEvent], cls)
+    for cls in SERVER_VIEWS["ga"].values()
+    if cls.wire_type not in m.SERVER_EVENTS
+}
+"""What the beta and vendors call events of GA, and events of their own."""
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_field_that_is_spoiled_under_another_name_is_survived_and_moves_the_same(name: str) -> None:
+    cls = m.SERVER_EVENTS.get(OTHER_NAMES[name].type, OTHER_NAMES[name])
+    moved = STATES.get(cls.type, at_work)
+    wrong: list[str] = []
+    for event in heard_events(cls):
+        named = {**event, "type": name}
+        talk = moved()
+        assert len(delivered(hear(talk, named))) == 1
+        intact = machines(talk)
+        for each in spoiled(named):
+            talk = moved()
+            actions = hear(talk, each.event)
+            if each.path == "$.type":
+                continue  # survived
+            if len(delivered(actions)) != 1 or talk.client.link.state != "open":
+                wrong.append(f"{each.path} {each.how}: delivered as {delivered(actions)}")
+            elif not any(concerns(path, each.path) for path in (*DECISIVE, *DECISIVE_OF.get(cls.type, ()))) and (
+                machines(talk) != intact
+            ):
+                wrong.append(f"{each.path} {each.how}: the lifecycle went another way")
+    assert wrong == []
+
+
 def test_a_client_that_drops_what_it_cannot_read_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     cls = m.ResponseDone
     event = heard_events(cls)[0]
@@ -399,7 +431,7 @@ def test_the_command_that_is_spoiled_was_taken(name: str) -> None:
 
 def misanswered(cls: type[m.ClientEvent], each: Spoiled) -> str | None:
     """What a server did wrong with a spoiled event; None when it did right."""
-    host = serving()
+    host = Host(session={"type": "translation"}) if cls.type in m.TRANSLATION_EVENTS else serving()
     before = host.snapshot()
     actions = host.server.receive_message(msgspec.json.encode(each.event), host.now)
     if host.server.link.state != "open":
@@ -424,9 +456,7 @@ def misanswered(cls: type[m.ClientEvent], each: Spoiled) -> str | None:
     return None
 
 
-@pytest.mark.parametrize(
-    "cls", [cls for cls in m.CLIENT_EVENTS.values() if cls.type not in m.TRANSLATION_EVENTS], ids=lambda cls: cls.type
-)
+@pytest.mark.parametrize("cls", m.CLIENT_EVENTS.values(), ids=lambda cls: cls.type)
 def test_a_field_that_a_client_spoils_is_refused_by_name_and_changes_nothing(cls: type[m.ClientEvent]) -> None:
     wrong: list[str] = []
     for event in said_events(cls):

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from antiphon import KnownRateLimit, Limits, SessionConfig
+from antiphon import Finished, KnownRateLimit, Limits, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
 from antiphon.engine.incoming import HANDLERS, NEVER_OVERDUE
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from antiphon.messages.beta import SERVER_VIEWS
-from unit.engine_helpers import Talk, at, call, heard, message, rules, said, sent_types, spoken
+from unit.engine_helpers import Talk, at, call, heard, message, outcomes, rules, said, sent_types, spoken
 
 ITEM = "conversation.item"
 BUFFER = "input_audio_buffer"
@@ -476,6 +476,17 @@ def test_a_response_whose_done_says_something_else_is_over_too(status: Any) -> N
     assert rules(talk.done("r1", status)) == ["R-R4"]
     assert talk.client.responses["r1"].state == "completed"
     assert talk.client.default_response is None
+
+
+@pytest.mark.parametrize("body", [{"id": "r1"}, {"id": "r1", "status": None}, {"id": "r1", "status": "completed"}])
+def test_a_response_that_is_called_cancelled_is_cancelled_whatever_its_body_says(body: dict[str, Any]) -> None:
+    talk = Talk()
+    talk.ask("a")
+    talk.created("r1", request="a")
+    actions = talk.hear("response.cancelled", response=body)
+    assert outcomes(actions) == {"a": Finished("r1", "cancelled")}
+    assert rules(actions) == []
+    assert talk.client.responses["r1"].state == "cancelled"
 
 
 def test_a_second_response_in_the_conversation_is_reported_and_runs() -> None:

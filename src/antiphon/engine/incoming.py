@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from antiphon import messages as m
 from antiphon.engine import mcp, translation
@@ -733,7 +733,9 @@ def on_response_created(session: ClientSession, event: m.ResponseCreated) -> Non
 
 
 def on_response_done(session: ClientSession, event: m.ResponseDone) -> None:
-    """`response.done`"""
+    """`response.done`, and `response.cancelled`, whose name says how it ended, whatever its body says (R-E8)"""
+    if event.wire_type == "response.cancelled" and event.response.status != "cancelled":
+        event = structs.replace(event, response=structs.replace(event.response, status="cancelled"))
     record = session.responses.get(event.response.id)
     if record is None:
         record = ResponseRecord(event.response.id, in_conversation=event.response.conversation_id is not None)
