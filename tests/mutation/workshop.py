@@ -156,7 +156,7 @@ def _result(job: Job, data: bytes) -> Result:
 def run(work: Callable[[Workshop], int], tests: Sequence[str], workers: int) -> int:
     """Collect ``tests`` and do ``work`` with them; what it returns is the exit code."""
     workshop = Workshop(work, workers)
-    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "--timeout=60"]
+    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "--timeout=300"]
     options += ["--tb=no", "--no-header", "--no-summary"]
     code = pytest.main([*options, *tests], plugins=[workshop])
     return workshop.status if code == pytest.ExitCode.OK else int(code)

@@ -351,6 +351,7 @@ def test_a_response_out_of_band_does_not_end_the_wait_for_outputs() -> None:
 
 
 def test_a_call_that_was_not_completed_owes_nothing() -> None:
+    """R-Q11"""
     talk = Talk()
     talk.created("r1")
     output = [{**call("c1"), "status": "completed"}, {**call("c2"), "status": "incomplete"}]

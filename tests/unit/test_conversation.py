@@ -798,6 +798,7 @@ def test_what_is_no_prose_is_cut_where_it_was_heard() -> None:
 
 
 def test_a_cut_item_says_what_was_heard() -> None:
+    """R-C15"""
     conversation = make()
     conversation.add(assistant("a"))
     conversation.text_delta("a", 0, SENTENCE)
@@ -818,6 +819,7 @@ def test_done_does_not_bring_back_what_was_not_heard() -> None:
 
 
 def test_what_was_heard_is_measured_by_all_of_the_text_and_audio() -> None:
+    """R-C15"""
     conversation = make()
     conversation.add(assistant("a"))
     conversation.text_delta("a", 0, SENTENCE[:12])

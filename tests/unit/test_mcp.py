@@ -75,6 +75,7 @@ def test_the_item_and_the_progress_of_a_listing_come_in_either_order(progress_fi
 
 
 def test_tools_are_ready_when_every_server_of_the_session_has_listed_them() -> None:
+    """R-M2"""
     talk = Talk(session={"tools": [DOCS, {"type": "function", "name": "f"}, MAIL]})
     assert (talk.client.mcp_servers, talk.client.tools_ready) == ({"docs": "none", "mail": "none"}, False)
     listed(talk)

@@ -5,6 +5,7 @@ A release that breaks one of these breaks here first, by name, and not in somebo
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import secrets
@@ -351,3 +352,15 @@ def test_a_peer_that_is_the_library_itself_understands_us(role: str) -> None:
 
 def test_the_nonce_reaches_the_request() -> None:
     assert b64encode(bytes(16)) in make("client").request(ENDPOINT)
+
+
+def test_where_the_library_has_no_extension_masks_are_applied_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets.speedups", None)  # as if there were no wheel for this platform
+    spec = importlib.util.find_spec("antiphon.engine.wire")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "antiphon.engine.wire", module)  # for the types that it looks up while it loads
+    spec.loader.exec_module(module)
+    assert module.apply_mask(b"masked", b"\1\2\3\4") == bytes(
+        a ^ b for a, b in zip(b"masked", b"\1\2\3\4\1\2", strict=True)
+    )
