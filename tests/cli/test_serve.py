@@ -105,3 +105,17 @@ def test_a_reader_that_goes_away_does_not_end_it(
     assert antiphon("talk", url, "--text", "still there?").out == "still there?\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize(("dialect", "name"), [("beta", b'"response.text.'), ("auto", b'"response.output_text.')])
+def test_a_dialect_is_spoken_and_the_client_understands_it(
+    start: Callable[..., subprocess.Popen[str]], antiphon: Callable[..., Ran], tmp_path: Path, dialect: str, name: bytes
+) -> None:
+    (tmp_path / "answers.toml").write_text('[[reply]]\nsay = "You said: {user}"\n')
+    process = start("--dialect", dialect, "--brain", "script:answers.toml", "--record", "journals")
+    assert antiphon("talk", url_of(process), "--text", "yes").out == "You said: yes\n"
+    assert end(process, signal.SIGTERM) == Ran(0, "", "")
+    (journal,) = (tmp_path / "journals").iterdir()
+    assert name in journal.read_bytes()
+    verdict = check_file(str(journal))
+    assert (verdict.violations, verdict.open_at_end, verdict.unreadable) == ((), (), None)
