@@ -199,7 +199,7 @@ def test_l06_sees_a_field_that_is_not_loaded() -> None:
 
 def test_l06_sees_a_field_that_is_not_dumped() -> None:
     def empty(self: Acknowledgements) -> AcknowledgementsState:
-        return AcknowledgementsState(0, [])
+        return AcknowledgementsState(0, [], 0)
 
     shows_red(_check_l06, lambda patch: patch.setattr(Acknowledgements, "dump", empty))
 
