@@ -1,6 +1,6 @@
 """Which tests would miss a rule: the page ``docs/rules-coverage.md``.
 
-    PYTHONPATH=tests python -m mutation.rules [--check] [--workers N]
+    PYTHONPATH=tests python -m mutation.rules [--check] [--workers N] [TEST…]
 
 A rule is taken away whole (`mutation.watch.without_rule`): its rows are gone from all tables, its reports are not made,
 and what is refused for it, or ends a socket for it, names nothing. A test that fails then is a witness. A rule that the
@@ -88,9 +88,9 @@ def naming(workshop: Workshop) -> dict[str, list[str]]:
 def write(workshop: Workshop, workers: int) -> int:
     """Find the tests of every rule, and write the page."""
     recording, named = record(workshop, workers), naming(workshop)
-    if recording.failed:
-        print("\nthese fail with every rule in its place:", *recording.failed, sep="\n  ")
-        return 2
+    for test in recording.failed:
+        print(f"\n{test} fails with every rule in its place, and is no witness")
+        del recording.met[test]
     found: dict[str, Coverage] = {}
 
     def judge(result: Result) -> None:
@@ -198,12 +198,16 @@ def check(workshop: Workshop, workers: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the page of the rules and their tests.")
     arguments(parser)
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="the tests to ask (those of the units and the traces)")
     parser.add_argument("--check", action="store_true", help="run the tests of the page, and write nothing")
     options = parser.parse_args()
     if options.check:
         tests = dict.fromkeys(str(ROOT / test) for each in claims() for test in each.tests)
         return run(partial(check, workers=options.workers), list(tests), options.workers)
-    tests = [*(str(ROOT / folder) for folder in TESTS), *(f"--ignore={ROOT / path}" for path in IGNORED)]
+    tests = [
+        *(options.tests or (str(ROOT / folder) for folder in TESTS)),
+        *(f"--ignore={ROOT / path}" for path in IGNORED),
+    ]
     return run(partial(write, workers=options.workers), tests, options.workers)
 
 
