@@ -81,6 +81,8 @@ TINY: Final = Limits(
     item_audio_bytes=4096,
     playback_entries=3,
     report_kinds=4,
+    mcp_items=3,
+    rate_limit_names=3,
 )
 """Limits that a short script meets."""
 
