@@ -187,7 +187,7 @@ class Link:
             self._open()
 
     def _open(self) -> None:
-        if self._was_met:
+        if self._was_met and len(self.past) + 1 < self.setup.servers:
             self._replace_server()
         self._alive = {"client": True, "server": True}
         self._said_close = {"client": False, "server": False}

@@ -83,8 +83,6 @@ TINY: Final = Limits(
     mcp_items=3,
     rate_limit_names=3,
     report_kinds=4,
-    mcp_items=3,
-    rate_limit_names=3,
 )
 """Limits that a short script meets."""
 
