@@ -25,7 +25,7 @@ from mutation import watch
 from mutation.workshop import Job, Result, Verdict, Workshop, run
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("tests/unit", "tests/traces")
+TESTS = ("tests/unit", "tests/traces", "tests/traps")
 OF_THE_TABLES = ("test_machines.py", "test_generate.py")
 """They make tables of their own: no witnesses for what a row does."""
 

@@ -1124,6 +1124,20 @@ def test_a_late_error_settles_nobody() -> None:
     assert talk.client.arbiter.late == []
 
 
+@pytest.mark.parametrize("wished", [False, True], ids=["late", "unwanted"])
+def test_a_late_request_is_over_with_its_error_or_with_its_socket(wished: bool) -> None:
+    for ends in (lambda talk: talk.error("server_error", "a"), Talk.lose_socket):
+        talk = Talk()
+        talk.ask("a")
+        if wished:
+            talk.say(m.ResponseCancel())
+        talk.tick()
+        (request,) = talk.client.arbiter.late
+        assert request.state == ("unwanted" if wished else "late")
+        ends(talk)
+        assert (request.state, talk.client.arbiter.late) == ("settled", [])
+
+
 def test_of_the_late_requests_only_the_newest_are_remembered() -> None:
     talk = Talk(limits=Limits(response_history=1))
     too_late(talk, "a")

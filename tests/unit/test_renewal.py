@@ -310,6 +310,32 @@ class TestThePlan:
         assert talk.renewing == "due"
         talk.done("r")
         assert talk.tick() == (CloseTransport(1000, "renewal"),)
+        assert talk.now == (HOUR - 60) * SECOND + 200 * MS  # at the next look, not at the end of the margin
+
+    def test_a_driver_that_cannot_write_the_close_does_not_hinder_the_renewal(self) -> None:
+        talk = self.planned()
+        talk.tick()
+        fault = Fault("write", "the pipe is broken")
+        assert talk.client.transport_failed(fault, talk.now) == (
+            Disconnected(1, 1000, "renewal", None, talk.now),
+            OpenTransport(2, 1),
+        )
+
+    def test_a_session_that_expired_is_followed_by_another_though_its_close_cannot_be_written(self) -> None:
+        talk = Dialled()
+        talk.error("session_expired")
+        (gone,) = talk.client.transport_failed(Fault("write", "the pipe is broken"), talk.now)
+        assert isinstance(gone, Disconnected)
+        assert gone.retry_at == talk.client.deadline
+        assert of(talk.tick(), OpenTransport) == [OpenTransport(2, 2)]
+
+    def test_a_session_that_expired_is_followed_by_another_though_its_peer_does_not_answer(self) -> None:
+        talk = Dialled()
+        talk.error("session_expired")
+        actions = talk.tick()
+        assert [each.abort for each in of(actions, CloseTransport)] == [True]
+        assert [each.retry_at for each in of(actions, Disconnected)] == [talk.client.deadline]
+        assert of(talk.tick(), OpenTransport) == [OpenTransport(2, 2)]
 
     def test_a_session_that_expired_is_followed_by_another(self) -> None:
         talk = Dialled()
@@ -622,6 +648,15 @@ class TestTheHistory:
         assert talk.client.next_timer[0] is Timer.RENEWAL
         assert rules(talk.tick()) == ["R-N5"]
         assert talk.renewing == "none"
+
+    def test_a_session_that_echoes_nothing_is_renewed_in_its_turn(self) -> None:
+        talk = Dialled(expires_in=HOUR)
+        talk.adds(said("a"))
+        talk.next_session()
+        begun = talk.now
+        assert rules(talk.tick()) == ["R-N5"]
+        assert talk.renewing == "planned"
+        assert talk.client.next_timer == (Timer.RENEWAL, (begun // SECOND + HOUR - 60) * SECOND)
 
     def test_a_strict_client_forgives_what_cannot_be_given(self) -> None:
         talk = Dialled(strict=True)

@@ -236,6 +236,32 @@ def test_a_closed_translation_still_says_what_is_pending_and_then_ends_its_socke
     assert [(each.code, each.fault) for each in of(end, Closed)] == [(1000, None)]
 
 
+FATAL = {"type": "invalid_request_error", "code": "session_expired", "message": "over", "event_id": None}
+
+
+@pytest.mark.parametrize(
+    ("type", "fields"),
+    [
+        ("session.input_transcript.delta", {"delta": "a"}),
+        ("session.output_transcript.delta", {"delta": "a"}),
+        ("session.output_audio.delta", {"delta": FRAME}),
+    ],
+)
+def test_a_translation_that_is_over_has_nothing_more_to_say(type: str, fields: dict[str, Any]) -> None:
+    talk = listener()
+    talk.hear("error", error=FATAL)
+    assert talk.client.state == "expired"
+    actions = talk.hear(type, **fields)
+    assert (delivered(actions), rules(actions), played(actions)) == ([type], ["R-X3"], [])
+
+
+def test_a_translation_that_is_over_may_still_be_closed() -> None:
+    talk = listener()
+    talk.hear("error", error=FATAL)
+    actions = talk.hear("session.closed")
+    assert (talk.client.state, of(actions, CloseTransport)) == ("ended", [CloseTransport(1000)])
+
+
 def test_a_closing_translation_takes_no_more_audio() -> None:
     talk = listener()
     talk.client.send(m.SessionClose(), 0)
