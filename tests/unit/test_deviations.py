@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from antiphon import Actions
+from antiphon import Actions, RenewalPolicy
 from antiphon import messages as m
+from antiphon.engine.conversation import Node
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from unit.engine_helpers import Talk, at, call, delivered, message, rules, said, spoken
 
@@ -221,6 +222,22 @@ def test_a_segment_of_a_transcription_that_failed_is_reported() -> None:
     assert talk.client.conversation.transcription("u", 0).state == "failed"
 
 
+@pytest.mark.parametrize(
+    ("end", "fields", "text"),
+    [("completed", {"transcript": "hello"}, "hello"), ("failed", {"error": {"message": "no"}}, "")],
+)
+def test_an_update_of_a_transcription_that_is_over_is_reported_and_changes_nothing(
+    end: str, fields: dict[str, Any], text: str
+) -> None:
+    talk = Talk()
+    place = {"item_id": "u", "content_index": 0}
+    talk.hear(f"conversation.item.input_audio_transcription.{end}", **fields, **place)
+    late = talk.hear("conversation.item.input_audio_transcription.updated", transcript="hallo", **place)
+    assert rules(late) == ["R-T1"]
+    transcription = talk.client.conversation.transcription("u", 0)
+    assert (transcription.state, transcription.text) == (end, text)
+
+
 # -- items -------------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +283,80 @@ def test_the_end_as_output_of_a_deleted_item_closes_its_parts() -> None:
     part.talk.hear("conversation.item.deleted", item_id="i")
     part.talk.hear("response.output_item.done", response_id="r", output_index=0, item=spoken("i"))
     assert part.state == "closed"
+
+
+def test_an_output_out_of_band_that_only_ends_is_reported_and_no_member() -> None:
+    talk = Talk()
+    talk.created("r", conversation_id=None)
+    done = {**said("i", role="assistant"), "status": "completed"}
+    assert rules(talk.hear("response.output_item.done", response_id="r", output_index=0, item=done)) == ["R-C1"]
+    assert list(talk.client.conversation) == []
+
+
+def test_an_output_that_only_lacks_its_end_as_output_is_final_when_the_socket_is_lost() -> None:
+    talk = Talk()
+    talk.created("r")
+    talk.generates("r", call("c"))
+    talk.hear("conversation.item.done", previous_item_id=None, item={**call("c"), "status": "completed"})
+    (node,) = talk.client.conversation
+    assert node.state == "done"
+    talk.lose_socket()
+    assert (node.state, node.status) == ("completed", "completed")
+
+
+@pytest.mark.parametrize("state", ["added", "lingering"])
+def test_a_complete_member_that_only_lacks_its_end_is_final_in_the_next_session(state: str) -> None:
+    talk = Talk(begun=False, renewal=RenewalPolicy(jitter=0))
+    talk.client.start(0)
+    talk.client.opened(0)
+    talk.hear("session.created", session={"type": "realtime"})
+    talk.say(message("m"))
+    talk.hear("conversation.item.added", previous_item_id=None, item={**said("m"), "status": "completed"})
+    if state == "lingering":
+        talk.hear("input_audio_buffer.cleared")
+    (node,) = talk.client.conversation
+    assert node.state == state
+    talk.lose_socket()
+    talk.tick()
+    talk.client.opened(talk.now)
+    (node,) = talk.client.conversation
+    assert (node.state, node.status) == ("completed", "completed")
+
+
+def remote_call(**fields: Any) -> dict[str, Any]:
+    """A call at a remote server, which may go on after its response (R-M1)."""
+    return {"id": "w", "type": "mcp_call", "server_label": "docs", "name": "f", "arguments": "{}", **fields}
+
+
+def outlives(talk: Talk) -> Node:
+    """The member for such a call, when its response is over."""
+    talk.created("r")
+    talk.generates("r", remote_call())
+    assert rules(talk.done("r", output=[remote_call()])) == []
+    (node,) = talk.client.conversation
+    assert node.state == "calling"
+    return node
+
+
+def test_a_remote_call_that_ends_as_output_first_has_its_output_and_still_ends_as_a_member() -> None:
+    talk = Talk()
+    node = outlives(talk)
+    done = remote_call(output="found")
+    assert rules(talk.hear("response.output_item.done", response_id="r", output_index=0, item=done)) == []
+    assert isinstance(node.item, m.McpCallItem)
+    assert (node.state, node.item.output) == ("calling", "found")
+    assert rules(talk.hear("conversation.item.done", previous_item_id=None, item=done)) == []
+    assert node.state == "called"
+
+
+def test_a_remote_call_that_ended_in_both_places_is_final() -> None:
+    talk = Talk()
+    node = outlives(talk)
+    done = remote_call(output="found")
+    talk.hear("conversation.item.done", previous_item_id=None, item=done)
+    assert node.state == "called"
+    assert rules(talk.hear("response.output_item.done", response_id="r", output_index=0, item=done)) == []
+    assert node.state == "completed"
 
 
 # -- what is no deviation ----------------------------------------------------------------------------------------------

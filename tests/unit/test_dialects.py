@@ -125,6 +125,137 @@ def test_both_announcements_of_one_item_make_one_item() -> None:
         assert [node.id for node in talk.client.conversation] == ["m1"]
 
 
+def begins(talk: Talk, item: dict[str, Any]) -> None:
+    """Response r1 begins, and an item of it as the beta announces it."""
+    item = {**item, "status": "in_progress"}
+    talk.created("r1")
+    talk.hear("response.output_item.added", response_id="r1", output_index=0, item=item)
+    assert rules(talk.hear(f"{ITEM}.created", previous_item_id=None, item=item)) == []
+
+
+def comes(talk: Talk, item: dict[str, Any]) -> None:
+    """A complete item of ours as the beta announces it."""
+    talk.say(message(item["id"]))
+    item = {**item, "status": "completed"}
+    assert rules(talk.hear(f"{ITEM}.created", previous_item_id=None, item=item)) == []
+
+
+def ends_as_output(talk: Talk, item: dict[str, Any]) -> list[str]:
+    item = {**item, "status": "completed"}
+    return rules(talk.hear("response.output_item.done", response_id="r1", output_index=0, item=item))
+
+
+def test_an_output_that_is_announced_in_both_dialects_has_to_end_as_ga_ends_it() -> None:
+    talk = flat()
+    item = said("i1", role="assistant")
+    begins(talk, item)
+    again = {**item, "status": "in_progress"}
+    assert rules(talk.hear(f"{ITEM}.added", previous_item_id=None, item=again)) == []
+    assert talk.client.conversation.items[0].state == "generating"
+    assert ends_as_output(talk, item) == ["R-C2"]
+
+
+def test_a_complete_item_is_announced_by_its_other_name_once() -> None:
+    talk = flat()
+    comes(talk, said("m1"))
+    added = {"previous_item_id": None, "item": {**said("m1"), "status": "completed"}}
+    assert rules(talk.hear(f"{ITEM}.added", **added)) == []
+    assert talk.client.conversation.items[0].state == "added"
+    assert rules(talk.hear(f"{ITEM}.added", **added)) == ["R-C6"]
+
+
+def test_an_output_of_the_beta_may_end_as_a_member_first() -> None:
+    talk = flat()
+    begins(talk, said("i1", "", role="assistant"))
+    final = {**said("i1", "one two", role="assistant"), "status": "completed"}
+    assert rules(talk.hear(f"{ITEM}.done", previous_item_id=None, item=final)) == []
+    (node,) = talk.client.conversation
+    assert (node.state, node.status, node.text) == ("done", "completed", "one two")
+    assert ends_as_output(talk, final) == []
+    assert node.state == "completed"
+
+
+def test_a_complete_item_of_the_beta_may_have_an_end() -> None:
+    talk = flat()
+    comes(talk, said("m1", "before"))
+    final = {**said("m1", "after"), "status": "completed"}
+    assert rules(talk.hear(f"{ITEM}.done", previous_item_id=None, item=final)) == []
+    (node,) = talk.client.conversation
+    assert (node.state, node.text) == ("completed", "after")
+
+
+def test_the_speech_of_a_user_may_end_before_its_commit() -> None:
+    talk = flat()
+    item = {"id": "u1", "type": "message", "role": "user", "status": "in_progress", "content": []}
+    talk.hear("input_audio_buffer.speech_started", item_id="u1", audio_start_ms=0)
+    talk.hear(f"{ITEM}.added", item=item)
+    (node,) = talk.client.conversation
+    assert node.state == "hearing"
+    assert rules(talk.hear(f"{ITEM}.done", previous_item_id=None, item={**item, "status": "completed"})) == []
+    assert (node.state, node.status) == ("completed", "completed")
+
+
+def test_an_announcement_of_the_beta_places_an_item_that_ended_before_it() -> None:
+    talk = flat()
+    comes(talk, said("m1"))
+    talk.say(message("m2"))
+    talk.hear(f"{ITEM}.created", previous_item_id="m1", item={**said("m2"), "status": "completed"})
+    talk.created("r1")
+    item = said("i1", role="assistant")
+    assert ends_as_output(talk, item) == ["R-C1"]
+    assert [node.id for node in talk.client.conversation] == ["m1", "m2", "i1"]
+    actions = talk.hear(f"{ITEM}.created", previous_item_id="m1", item={**item, "status": "completed"})
+    assert rules(actions) == ["R-C1"]
+    assert [node.id for node in talk.client.conversation] == ["m1", "i1", "m2"]
+
+
+@pytest.mark.parametrize("state", ["created", "entered"])
+def test_an_item_of_the_beta_is_truncated(state: str) -> None:
+    talk = flat()
+    item = spoken("i1", "one two")
+    if state == "created":
+        begins(talk, item)
+    else:
+        talk.hear(f"{ITEM}.created", previous_item_id=None, item={**item, "status": "completed"})
+    (node,) = talk.client.conversation
+    assert node.state == state
+    talk.say(m.ConversationItemTruncate(item_id="i1", content_index=0, audio_end_ms=100), override=["R-C5"])
+    assert rules(talk.hear(f"{ITEM}.truncated", item_id="i1", content_index=0, audio_end_ms=100)) == []
+    assert talk.client.unanswered == ()
+    assert node.cuts[0].audio_end_ms == 100
+
+
+@pytest.mark.parametrize("state", ["created", "entered"])
+def test_an_item_of_the_beta_is_retrieved(state: str) -> None:
+    talk = flat()
+    item = said("m1", role="assistant" if state == "created" else "user")
+    (begins if state == "created" else comes)(talk, item)
+    (node,) = talk.client.conversation
+    assert node.state == state
+    talk.say(m.ConversationItemRetrieve(item_id="m1"))
+    whole = {**said("m1", "all of it", item["role"]), "status": node.status}
+    assert rules(talk.hear(f"{ITEM}.retrieved", item=whole)) == []
+    assert talk.client.unanswered == ()
+    assert (node.state, node.text) == (state, "all of it")
+
+
+def test_an_output_of_the_beta_that_does_not_end_is_over_with_its_response() -> None:
+    talk = flat()
+    item = said("i1", role="assistant")
+    begins(talk, item)
+    assert rules(talk.done("r1", "cancelled", output=[{**item, "status": "incomplete"}])) == ["R-C2"]
+    (node,) = talk.client.conversation
+    assert (node.state, node.status) == ("completed", "incomplete")
+
+
+def test_an_output_of_the_beta_is_incomplete_when_the_socket_is_lost() -> None:
+    talk = flat()
+    begins(talk, said("i1", role="assistant"))
+    (node,) = talk.client.conversation
+    talk.lose_socket()
+    assert (node.state, node.status) == ("completed", "incomplete")
+
+
 def test_a_complete_item_of_the_beta_needs_no_end() -> None:
     talk = flat()
     talk.say(message("m1"))
