@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antiphon.toolkit.analytics import Analysis, Analytics
+from antiphon.toolkit.builder import ClientEventBuilder, ItemKeys, ResponseKeys, SessionKeys
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
@@ -28,6 +29,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "Category",
+    "ClientEventBuilder",
     "ClientEventType",
     "Difference",
     "Distribution",
@@ -35,13 +37,16 @@ __all__ = [
     "Flow",
     "FlowMatch",
     "HandlerFailure",
+    "ItemKeys",
     "Line",
     "RealtimeError",
     "Registration",
+    "ResponseKeys",
     "Retrier",
     "RetryPolicy",
     "Router",
     "ServerEventType",
+    "SessionKeys",
     "Span",
     "Stream",
     "StreamKey",
