@@ -15,11 +15,13 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.export import commands_of, export_history, import_history
+from antiphon.toolkit.history import Change, ChangeKind, History
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
-from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
+from antiphon.toolkit.transcript import Line, Match, Span, Timeline, Transcript
 
 __all__ = [
     "CATEGORIES",
@@ -29,6 +31,8 @@ __all__ = [
     "Attempt",
     "Backoff",
     "Category",
+    "Change",
+    "ChangeKind",
     "ClientEventBuilder",
     "ClientEventType",
     "Difference",
@@ -37,8 +41,10 @@ __all__ = [
     "Flow",
     "FlowMatch",
     "HandlerFailure",
+    "History",
     "ItemKeys",
     "Line",
+    "Match",
     "RealtimeError",
     "Registration",
     "ResponseKeys",
@@ -59,4 +65,7 @@ __all__ = [
     "aliases_of",
     "canonical",
     "categories_of",
+    "commands_of",
+    "export_history",
+    "import_history",
 ]
