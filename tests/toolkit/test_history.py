@@ -278,3 +278,19 @@ def test_one_more_item_costs_the_same_however_many_there_are() -> None:
         taken = calls(history, f"n{number - 1}", number)
         few = taken if number == 10 else few
     assert calls(history, "n1999", 2000) == few
+
+
+def test_of_two_items_with_one_id_the_newest_is_told_first_when_they_go() -> None:
+    history = fed(added(said("a", "old")), added(said("a", "new"), "a"))
+    deleted = event("conversation.item.deleted", item_id="a")
+    told = [(change.type, change.node.text) for _ in range(2) for change in history.feed(deleted)]
+    assert told == [("deleted", "new"), ("deleted", "old")]
+
+
+def test_an_old_item_that_a_limit_pushes_out_does_not_take_its_namesake_along() -> None:
+    followed = Followed(limits=Limits(conversation_items=2))
+    followed.do(lambda talk: talk.adds(said("a", "old")))
+    followed.do(lambda talk: talk.adds(said("a", "new"), previous="a"))
+    assert ("deleted", "a") in followed.do(lambda talk: talk.adds(said("b"), previous="a"))
+    deleted = followed.do(lambda talk: talk.hear("conversation.item.deleted", item_id="a"))
+    assert deleted == [("deleted", "a")]

@@ -17,6 +17,7 @@ from antiphon.toolkit.event_types import (
 )
 from antiphon.toolkit.export import commands_of, export_history, import_history
 from antiphon.toolkit.history import Change, ChangeKind, History
+from antiphon.toolkit.manager import EventManager, Seen, Statistics
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
@@ -38,6 +39,7 @@ __all__ = [
     "Difference",
     "Distribution",
     "ErrorType",
+    "EventManager",
     "Flow",
     "FlowMatch",
     "HandlerFailure",
@@ -51,9 +53,11 @@ __all__ = [
     "Retrier",
     "RetryPolicy",
     "Router",
+    "Seen",
     "ServerEventType",
     "SessionKeys",
     "Span",
+    "Statistics",
     "Stream",
     "StreamKey",
     "StreamKind",

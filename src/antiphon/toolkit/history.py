@@ -164,6 +164,9 @@ class History:
         node = self.conversation.get(item_id)
         if node is None:
             return
+        if event.type == m.ConversationItemDeleted.type:
+            self._nodes[item_id] = node  # another item of this id, which stays
+            return
         before = self._sizes.get(node)
         self._sizes[node] = node.text_bytes
         self._nodes[item_id] = node
