@@ -188,6 +188,8 @@ DOCUMENTED = frozenset(
         "antiphon.messages",
         "antiphon.messages.values",
         "antiphon.machines",
+        "antiphon.toolkit",
+        "antiphon.toolkit.journal",
         "antiphon.engine.codec",  # one event from its text, for files of events
         "antiphon.engine.conversation",  # the class behind `Session.conversation`, for annotations
     )

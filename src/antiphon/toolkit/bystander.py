@@ -45,6 +45,8 @@ def hear(session: ClientSession, thing: Said, now: Instant | None = None) -> Act
 
 def as_action(thing: Said) -> Action:
     """An event as the action that delivers it; an action as it is."""
+    if type(thing) is Deliver:
+        return thing
     if isinstance(thing, str | bytes):
         raise TypeError("JSON text is for a tool that listens by itself; one that follows a session takes its actions")
     return thing if isinstance(thing, Action) else Deliver(thing, b"")

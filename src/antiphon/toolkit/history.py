@@ -147,7 +147,8 @@ class History:
         if type(action) is not Deliver:
             return ()
         event: Any = action.event
-        look = _LOOKS.get(event.type)
+        name = event.type
+        look = _LOOKS.get(name)
         if look is None or type(event) is m.Malformed:
             return ()
         changes: list[Change] = []
@@ -159,9 +160,9 @@ class History:
 
     def _compare(self, item_id: str, event: Any, changes: list[Change]) -> None:
         known = self._nodes.get(item_id)
-        if known is not None and self._is_gone(known):
-            self._forget(known, event, changes)
         node = self.conversation.get(item_id)
+        if known is not None and known is not node and self._is_gone(known):
+            self._forget(known, event, changes)
         if node is None:
             return
         if event.type == m.ConversationItemDeleted.type:

@@ -13,9 +13,9 @@ a server or their JSON text. It reads no clock and awaits nothing of its own: in
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter, deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -267,11 +267,11 @@ class EventManager(Generic[R]):
 
     def export_csv(self) -> str:
         """The numbers as CSV: measure, of what, value; with a head."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        lines: list[str] = []
+        writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\n")
         writer.writerow(("measure", "name", "value"))
         writer.writerows(self.analytics.rows())
-        return text.getvalue()
+        return "".join(lines)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,8 @@ class EventManager(Generic[R]):
             except Exception as failure:
                 failures.append(failure)
             routed.append((self.router, event))
-        routed.extend((self.history.changes, change) for change in changes)
+        if changes:
+            routed += [(self.history.changes, change) for change in changes]
         error = self._error_in(action)
         if error is not None:
             self._remember(error)
@@ -306,11 +307,10 @@ class EventManager(Generic[R]):
 
     def _error_in(self, action: Action) -> RealtimeError | None:
         if type(action) is Deliver:
-            if isinstance(action.event, m.Error):
-                return RealtimeError.from_event(action.event)
-            if isinstance(action.event, m.ResponseDone):
-                return RealtimeError.from_response(action.event.response)
-            return None
+            event = action.event
+            if isinstance(event, m.Error):
+                return RealtimeError.from_event(event)
+            return RealtimeError.from_response(event.response) if isinstance(event, m.ResponseDone) else None
         if isinstance(action, RequestSettled):
             # What was rejected was told as an event.
             return None if isinstance(action.outcome, Rejected) else RealtimeError.from_outcome(action.outcome)
