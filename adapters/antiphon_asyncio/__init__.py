@@ -13,7 +13,6 @@ from .client import AsyncConnection, Connector, Observer, Player, Request, conne
 from .driver import Driver
 from .queue import ConnectionClosed, QueuePolicy, SlowConsumer
 from .server import Authorize, Handler, Server, ServerConnection, serve
-from .tap import Record
 
 __all__ = [
     "AsyncConnection",
@@ -25,7 +24,6 @@ __all__ = [
     "Observer",
     "Player",
     "QueuePolicy",
-    "Record",
     "Request",
     "Server",
     "ServerConnection",

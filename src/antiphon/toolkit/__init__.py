@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from antiphon.toolkit.analytics import Analysis, Analytics
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
@@ -14,11 +16,17 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.journal import CutLine, Entry, Foreign, Note, Row, format_note, format_row, read_lines
+from antiphon.toolkit.recorder import Journal, Recorder
+from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
+
+if TYPE_CHECKING:
+    from antiphon.toolkit.recorded import RecordedConnection
 
 __all__ = [
     "CATEGORIES",
@@ -27,22 +35,38 @@ __all__ = [
     "Analytics",
     "Attempt",
     "Backoff",
+    "Birth",
     "Category",
     "ClientEventType",
+    "CutLine",
     "Difference",
+    "Digest",
     "Distribution",
+    "Divergence",
+    "Entry",
     "ErrorType",
     "Flow",
     "FlowMatch",
+    "Foreign",
     "HandlerFailure",
+    "Journal",
     "Line",
+    "NotReplayable",
+    "Note",
+    "Pace",
     "RealtimeError",
+    "RecordedConnection",
+    "Recorder",
     "Registration",
+    "Replay",
     "Retrier",
     "RetryPolicy",
     "Router",
+    "Row",
     "ServerEventType",
     "Span",
+    "Step",
+    "Steps",
     "Stream",
     "StreamKey",
     "StreamKind",
@@ -54,4 +78,16 @@ __all__ = [
     "aliases_of",
     "canonical",
     "categories_of",
+    "format_note",
+    "format_row",
+    "read_lines",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "RecordedConnection":
+        # What speaks bytes needs the websockets package, which few parts of the toolkit do.
+        from antiphon.toolkit.recorded import RecordedConnection
+
+        return RecordedConnection
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
