@@ -17,6 +17,7 @@ from antiphon.toolkit.event_types import (
     categories_of,
 )
 from antiphon.toolkit.journal import CutLine, Entry, Foreign, Note, Row, format_note, format_row, read_lines
+from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
 from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
@@ -56,6 +57,7 @@ __all__ = [
     "Pace",
     "RealtimeError",
     "RecordedConnection",
+    "RecordedServer",
     "Recorder",
     "Registration",
     "Replay",
@@ -81,6 +83,7 @@ __all__ = [
     "format_note",
     "format_row",
     "read_lines",
+    "sockets_of",
 ]
 
 
