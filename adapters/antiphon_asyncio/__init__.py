@@ -14,7 +14,6 @@ from .driver import Driver
 from .managing import manage
 from .queue import ConnectionClosed, QueuePolicy, SlowConsumer
 from .server import Authorize, Handler, Server, ServerConnection, serve
-from .tap import Record
 
 __all__ = [
     "AsyncConnection",
@@ -26,7 +25,6 @@ __all__ = [
     "Observer",
     "Player",
     "QueuePolicy",
-    "Record",
     "Request",
     "Server",
     "ServerConnection",

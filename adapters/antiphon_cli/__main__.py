@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "serve": "run a Realtime server",
     "talk": "hold one conversation with a Realtime server",
     "check": "hold recorded sessions against the rules of the protocol",
+    "replay": "live through a recorded session again",
 }
 
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from antiphon.toolkit.journal import (
-    MOST_LINE_BYTES,
-    Direction,
-    Entry,
-    format_note,
-    format_row,
-    read_lines,
-)
+from antiphon.toolkit.journal import MOST_LINE_BYTES, Entry, read_lines
 
-__all__ = ["JournalError", "JournalWriter", "read_journal"]
+__all__ = ["JournalError", "JournalFile", "read_journal"]
 
 
 class JournalError(Exception):
@@ -56,50 +49,41 @@ def _reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-class JournalWriter:
-    """Writes a journal line by line: each is with the operating system when the call returns, so what was recorded
-    stays whatever becomes of the process. An existing file is replaced. ``rows`` counts the events.
+class JournalFile:
+    """A file that takes journal lines: each is with the operating system when the call returns, so what was recorded
+    stays whatever becomes of the process. An existing file is replaced.
 
     Raises:
         JournalError: the file cannot be created or written. After a failed write nothing more is written.
     """
 
-    __slots__ = ("_file", "path", "rows")
+    __slots__ = ("_file", "path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self.rows = 0
         self._file: BinaryIO | None = None
         try:
             self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - `close` ends it, the class is the manager
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
 
-    def event(self, dir: Direction, event: bytes | str, at: int | None = None) -> None:
-        """Add one event, as JSON."""
-        self._write(format_row(dir, event, at))
-        self.rows += 1
-
-    def note(self, dir: str, data: Mapping[str, object], at: int | None = None) -> None:
-        """Add a line that is no event."""
-        self._write(format_note(dir, data, at))
+    def write(self, lines: bytes) -> None:
+        """Add whole lines."""
+        if self._file is None:
+            return
+        try:
+            rest = memoryview(lines)
+            while rest:  # an unbuffered file may take less than it was given
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            self.close()
+            raise self._failed(error) from None
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def _write(self, line: bytes) -> None:
-        if self._file is None:
-            return
-        try:
-            rest = memoryview(line)
-            while rest:  # an unbuffered file may take less than it was given
-                rest = rest[self._file.write(rest) or 0 :]
-        except OSError as error:
-            self.close()
-            raise self._failed(error) from None
 
     def _failed(self, error: OSError | ValueError) -> JournalError:
         return JournalError(self.path, None, f"cannot be written: {_reason(error)}")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from antiphon_cli.journal import JournalError, JournalWriter, read_journal
+from antiphon.toolkit.journal import format_note, format_row
+from antiphon_cli.journal import JournalError, JournalFile, read_journal
 
 
 def test_a_file_that_cannot_be_read_is_told_without_a_line(tmp_path: Path) -> None:
@@ -16,22 +17,22 @@ def test_a_file_that_cannot_be_read_is_told_without_a_line(tmp_path: Path) -> No
 
 def test_each_line_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    writer = JournalWriter(path)
-    writer.event("client", b'{"type":"a"}', 1)
-    writer.note("note", {"text": "x"})
+    writer = JournalFile(path)
+    writer.write(format_row("client", b'{"type":"a"}', 1) + format_note("note", {"text": "x"}))
     assert len(list(read_journal(path))) == 2  # while it is still open
     writer.close()
-    assert writer.rows == 1
+    writer.write(b"nothing is added to a closed file")
+    assert len(path.read_bytes().splitlines()) == 2
 
 
 def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("old\nold\n")
-    with JournalWriter(path) as writer:
-        writer.event("server", b"{}")
+    with JournalFile(path) as writer:
+        writer.write(format_row("server", b"{}"))
     assert len(path.read_bytes().splitlines()) == 1
 
 
 def test_a_journal_that_cannot_be_created_is_told(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written: No such file"):
-        JournalWriter(tmp_path / "absent" / "a.jsonl")
+        JournalFile(tmp_path / "absent" / "a.jsonl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from antiphon.toolkit.analytics import Analysis, Analytics
 from antiphon.toolkit.builder import ClientEventBuilder, ItemKeys, ResponseKeys, SessionKeys
 from antiphon.toolkit.distribution import Distribution, Summary
@@ -17,12 +19,19 @@ from antiphon.toolkit.event_types import (
 )
 from antiphon.toolkit.export import commands_of, export_history, import_history
 from antiphon.toolkit.history import Change, ChangeKind, History
+from antiphon.toolkit.journal import CutLine, Entry, Foreign, Note, Row, format_note, format_row, read_lines
 from antiphon.toolkit.manager import EventManager, Seen, Statistics
+from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
+from antiphon.toolkit.recorder import Journal, Recorder
+from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Match, Span, Timeline, Transcript
+
+if TYPE_CHECKING:
+    from antiphon.toolkit.recorded import RecordedConnection
 
 __all__ = [
     "CATEGORIES",
@@ -31,33 +40,50 @@ __all__ = [
     "Analytics",
     "Attempt",
     "Backoff",
+    "Birth",
     "Category",
     "Change",
     "ChangeKind",
     "ClientEventBuilder",
     "ClientEventType",
+    "CutLine",
     "Difference",
+    "Digest",
     "Distribution",
+    "Divergence",
+    "Entry",
     "ErrorType",
     "EventManager",
     "Flow",
     "FlowMatch",
+    "Foreign",
     "HandlerFailure",
     "History",
     "ItemKeys",
+    "Journal",
     "Line",
     "Match",
+    "NotReplayable",
+    "Note",
+    "Pace",
     "RealtimeError",
+    "RecordedConnection",
+    "RecordedServer",
+    "Recorder",
     "Registration",
+    "Replay",
     "ResponseKeys",
     "Retrier",
     "RetryPolicy",
     "Router",
+    "Row",
     "Seen",
     "ServerEventType",
     "SessionKeys",
     "Span",
     "Statistics",
+    "Step",
+    "Steps",
     "Stream",
     "StreamKey",
     "StreamKind",
@@ -71,5 +97,18 @@ __all__ = [
     "categories_of",
     "commands_of",
     "export_history",
+    "format_note",
+    "format_row",
     "import_history",
+    "read_lines",
+    "sockets_of",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "RecordedConnection":
+        # What speaks bytes needs the websockets package, which few parts of the toolkit do.
+        from antiphon.toolkit.recorded import RecordedConnection
+
+        return RecordedConnection
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
