@@ -19,7 +19,7 @@ from antiphon import codec
 from antiphon import messages as m
 from antiphon.machines import RULES
 from antiphon.messages import ClientEventBase
-from antiphon.toolkit.journal import Direction, Entry, Note, Row
+from antiphon.toolkit import Direction, Entry, Note, Row
 
 __all__ = ["Observer", "Open", "Transport", "Violation", "tells_of_webrtc"]
 

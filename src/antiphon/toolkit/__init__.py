@@ -16,7 +16,18 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
-from antiphon.toolkit.journal import CutLine, Entry, Foreign, Note, Row, format_note, format_row, read_lines
+from antiphon.toolkit.journal import (
+    MOST_LINE_BYTES,
+    CutLine,
+    Direction,
+    Entry,
+    Foreign,
+    Note,
+    Row,
+    format_note,
+    format_row,
+    read_lines,
+)
 from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
 from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATEGORIES",
     "FLOWS",
+    "MOST_LINE_BYTES",
     "Analysis",
     "Analytics",
     "Attempt",
@@ -42,6 +54,7 @@ __all__ = [
     "CutLine",
     "Difference",
     "Digest",
+    "Direction",
     "Distribution",
     "Divergence",
     "Entry",
