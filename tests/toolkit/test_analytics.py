@@ -192,7 +192,7 @@ def test_memory_does_not_grow_with_the_recording() -> None:
         analytics.observe("server", m.ResponseCreated(response=m.Response(id=f"r{number}")), number)
     assert len(analytics._by_type) <= 1025
     assert len(analytics._between) <= 1025
-    assert len(analytics._open) <= 256
+    assert len(analytics._answers) <= 256
     assert analytics.analysis().by_type["(other)"] > 0
 
 
