@@ -14,11 +14,13 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.flow_tally import FlowCount, FlowTally
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
+from antiphon.toolkit.turns import Turn
 
 __all__ = [
     "CATEGORIES",
@@ -33,7 +35,9 @@ __all__ = [
     "Distribution",
     "ErrorType",
     "Flow",
+    "FlowCount",
     "FlowMatch",
+    "FlowTally",
     "HandlerFailure",
     "Line",
     "RealtimeError",
@@ -51,6 +55,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "Transcript",
+    "Turn",
     "aliases_of",
     "canonical",
     "categories_of",

@@ -29,7 +29,8 @@ _KINDS: Final = 256
 
 
 class FlowCount(Struct):
-    """How the turns of one flow went. ``differences`` counts what was missing (``- type``) or unexpected (``+ type``)."""
+    """How the turns of one flow went. ``differences`` counts what was missing, as ``- type``, or unexpected, as
+    ``+ type``."""
 
     matched: int = 0
     differed: int = 0
@@ -118,7 +119,8 @@ class FlowTally:
         if followed is None or flow is None:
             self.not_compared["no flow describes it"] += 1
             return None
-        types = [*followed.before, *followed.types, "response.done"]
+        before = followed.before if flow.name == "spoken turn" else []  # the other flows begin with the response
+        types = [*before, *followed.types, "response.done"]
         count = self.flows.setdefault(flow.name, FlowCount())
         if flow.fits(types):
             count.matched += 1
