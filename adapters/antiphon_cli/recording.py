@@ -100,7 +100,7 @@ class Recording:
     ) -> None:
         self.name = name.encode("utf-8", "backslashreplace").decode()  # a name of a file need be no text
         self.lines = 0
-        self.analytics = Analytics(on_turn=self._turn)
+        self.analytics = Analytics(audio_cut=audio_cut, on_turn=self._turn)
         self.flows = FlowTally()
         self.rules: dict[str, BrokenRule] = {}
         self.violations: list[Violation] = []
@@ -171,6 +171,7 @@ class Recording:
                 self.unreadable = self.unreadable or f"{self.name}:{entry.number}: {entry.reason}"
                 self._remark(entry.number, f"{entry.reason}; it was passed over")
         self._broke(self._observer.feed(entry))
+        self.analytics.audio_cut = self._observer.audio_cut
 
     def finish(self) -> None:
         """The journal is over."""
@@ -187,7 +188,7 @@ class Recording:
         if self._observer.forgotten:
             self.notes.append("the session is beyond the bounds of the engine: its oldest content was forgotten")
         if self.audio_cut:
-            self.notes.append("the audio was cut by the recorder: lengths of audio are of what is left of it")
+            self.notes.append("the audio was cut by the recorder: how long it lasted is not known")
         told = self.events["client"] + self.events["server"]
         if told and not self._timed:
             self.notes.append("no row has a time: there are counts, and no durations")

@@ -256,6 +256,17 @@ def test_of_a_cut_answer_is_told_how_much_was_heard() -> None:
     assert analysis.interruptions == 1
 
 
+def test_of_audio_that_the_recorder_shortened_no_length_is_told() -> None:
+    turns: list[Turn] = []
+    analytics = Analytics(audio_cut=True, on_turn=turns.append)
+    for event in (CREATED, AUDIO, CUT):
+        analytics.observe("server", event)
+    analytics.finish()
+    analysis = analytics.analysis()
+    assert (turns[0].heard_ms, turns[0].received_ms) == (150, 0)
+    assert (analysis.audio_received_ms, analysis.cuts, analysis.truncations.max) == (0, 0, 150)
+
+
 def test_an_answer_is_interrupted_once() -> None:
     (turn,), analysis = turns_of(
         (0, "server", CREATED), (1, "server", AUDIO), (2, "server", STARTED), (3, "server", CUT)

@@ -99,6 +99,9 @@ class Analytics:
 
     ``input_format`` and ``output_format`` say how long audio is until the session itself names its formats. ``on_turn``
     gets each answer, in the order in which they began: when 256 newer ones are followed, or at `finish`.
+
+    ``audio_cut``, which may be set at any time: the audio of the recording was shortened, so how long it lasted is not
+    known and not counted.
     """
 
     def __init__(
@@ -107,8 +110,10 @@ class Analytics:
         input_format: AudioFormat = PCM16_24K,
         output_format: AudioFormat = PCM16_24K,
         sessions: int = 1,
+        audio_cut: bool = False,
         on_turn: Callable[[Turn], None] | None = None,
     ) -> None:
+        self.audio_cut = audio_cut
         self._on_turn = on_turn
         self._formats = {"client": input_format, "server": output_format}
         self._sessions = sessions
@@ -212,7 +217,7 @@ class Analytics:
 
     def analysis(self) -> Analysis:
         """The numbers so far."""
-        known = [turn for turn in self._answers.values() if turn.cut and turn.heard_ms is not None]
+        known = [turn for turn in self._answers.values() if _cut_is_known(turn)]
         return Analysis(
             sessions=self._sessions,
             events=self._events,
@@ -307,6 +312,8 @@ class Analytics:
         self._sounded("client", event.audio)
 
     def _sounded(self, side: str, audio: str) -> float:
+        if self.audio_cut:
+            return 0.0
         format = self._formats[side]
         nbytes = len(audio) * 3 // 4 - audio[-2:].count("=")
         ms = nbytes * 1000 / (format.bytes_per_sample * format.rate)
@@ -363,9 +370,9 @@ class Analytics:
 
     def _let_go(self, response_id: str) -> None:
         turn = self._answers.pop(response_id)
-        if turn.cut and turn.heard_ms is not None:
+        if _cut_is_known(turn):
             self._cuts += 1
-            self._cut_ms["heard"] += turn.heard_ms
+            self._cut_ms["heard"] += turn.heard_ms or 0.0
             self._cut_ms["received"] += turn.received_ms
         if self._on_turn is not None:
             self._on_turn(turn)
@@ -407,9 +414,8 @@ class Analytics:
         sound.received_ms += ms
         self._said(event, at)
 
-    @staticmethod
-    def _hear(sound: _Sound, ms: float) -> None:
-        ms = max(0.0, min(ms, sound.received_ms))
+    def _hear(self, sound: _Sound, ms: float) -> None:
+        ms = max(0.0, ms if self.audio_cut else min(ms, sound.received_ms))
         sound.turn.heard_ms = (sound.turn.heard_ms or 0.0) + ms - sound.heard_ms
         sound.heard_ms = ms
 
@@ -480,6 +486,10 @@ def _transcription_model(audio: object, before: str | None) -> str | None:
     if given is UNSET:
         return before
     return getattr(given, "model", None) or None
+
+
+def _cut_is_known(turn: Turn) -> bool:
+    return turn.cut and turn.heard_ms is not None and turn.received_ms > 0
 
 
 def _label(error: RealtimeError) -> str:
