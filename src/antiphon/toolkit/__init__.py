@@ -16,6 +16,7 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.flow_tally import FlowCount, FlowTally
 from antiphon.toolkit.journal import (
     MOST_LINE_BYTES,
     CutLine,
@@ -36,6 +37,7 @@ from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
+from antiphon.toolkit.turns import Turn
 
 if TYPE_CHECKING:
     from antiphon.toolkit.recorded import RecordedConnection
@@ -60,7 +62,9 @@ __all__ = [
     "Entry",
     "ErrorType",
     "Flow",
+    "FlowCount",
     "FlowMatch",
+    "FlowTally",
     "Foreign",
     "HandlerFailure",
     "Journal",
@@ -90,6 +94,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "Transcript",
+    "Turn",
     "aliases_of",
     "canonical",
     "categories_of",
