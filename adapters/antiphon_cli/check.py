@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from antiphon.toolkit.journal import CutLine, Entry, Foreign
+from antiphon.toolkit import CutLine, Entry, Foreign
 from antiphon_cli.console import Console, ExitCode, clean
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Open, Transport, Violation, tells_of_webrtc

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from antiphon.toolkit.journal import MOST_LINE_BYTES, Entry, read_lines
+from antiphon.toolkit import MOST_LINE_BYTES, Entry, read_lines
 
 __all__ = ["JournalError", "JournalFile", "read_journal"]
 

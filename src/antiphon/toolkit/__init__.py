@@ -18,8 +18,20 @@ from antiphon.toolkit.event_types import (
     categories_of,
 )
 from antiphon.toolkit.export import commands_of, export_history, import_history
+from antiphon.toolkit.flow_tally import FlowCount, FlowTally
 from antiphon.toolkit.history import Change, ChangeKind, History
-from antiphon.toolkit.journal import CutLine, Entry, Foreign, Note, Row, format_note, format_row, read_lines
+from antiphon.toolkit.journal import (
+    MOST_LINE_BYTES,
+    CutLine,
+    Direction,
+    Entry,
+    Foreign,
+    Note,
+    Row,
+    format_note,
+    format_row,
+    read_lines,
+)
 from antiphon.toolkit.manager import EventManager, Seen, Statistics
 from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
@@ -29,6 +41,7 @@ from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Match, Span, Timeline, Transcript
+from antiphon.toolkit.turns import Turn
 
 if TYPE_CHECKING:
     from antiphon.toolkit.recorded import RecordedConnection
@@ -36,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATEGORIES",
     "FLOWS",
+    "MOST_LINE_BYTES",
     "Analysis",
     "Analytics",
     "Attempt",
@@ -49,13 +63,16 @@ __all__ = [
     "CutLine",
     "Difference",
     "Digest",
+    "Direction",
     "Distribution",
     "Divergence",
     "Entry",
     "ErrorType",
     "EventManager",
     "Flow",
+    "FlowCount",
     "FlowMatch",
+    "FlowTally",
     "Foreign",
     "HandlerFailure",
     "History",
@@ -92,6 +109,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "Transcript",
+    "Turn",
     "aliases_of",
     "canonical",
     "categories_of",
