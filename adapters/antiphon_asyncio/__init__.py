@@ -11,6 +11,7 @@ The rules are the engine's; here are sockets, deadlines and the queue before the
 
 from .client import AsyncConnection, Connector, Observer, Player, Request, connect
 from .driver import Driver
+from .managing import manage
 from .queue import ConnectionClosed, QueuePolicy, SlowConsumer
 from .server import Authorize, Handler, Server, ServerConnection, serve
 
@@ -29,5 +30,6 @@ __all__ = [
     "ServerConnection",
     "SlowConsumer",
     "connect",
+    "manage",
     "serve",
 ]

@@ -40,6 +40,7 @@ from .queue import BoundedQueue, ConnectionClosed, QueuePolicy
 if TYPE_CHECKING:
     from antiphon import Connection as Engine
     from antiphon import Conversation
+    from antiphon.toolkit import Router
 else:
     Conversation = object
 
@@ -122,7 +123,7 @@ class AsyncConnection:
         self._endpoint = endpoint
         self._fresh_key = fresh_key
         self._ssl = ssl
-        self._observer = observer
+        self._observers: tuple[Observer, ...] = () if observer is None else (observer,)
         self._player = player
         self._requests: dict[str, Request] = {}
         self._queue: BoundedQueue[Deliver] = BoundedQueue(queue, _size, coalesce)
@@ -196,6 +197,21 @@ class AsyncConnection:
         """The next event as the JSON text that it came in (UTF-8). Raises as `recv`."""
         raw = (await self._queue.get()).raw
         return raw if isinstance(raw, bytes) else raw.encode()
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer`` too with each action that is no event, from now on. Returns the function that ends it."""
+        self._observers += (observer,)
+
+        def forget() -> None:
+            self._observers = tuple(each for each in self._observers if each is not observer)
+
+        return forget
+
+    async def route(self, router: Router[AnyEvent]) -> None:
+        """Hand every event to the handlers of ``router``, and await them, until the connection ends. Raises as
+        iteration does, and as `Router.route_async`."""
+        async for event in self:
+            await router.route_async(event)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -294,9 +310,9 @@ class AsyncConnection:
             self._finish(action)
         elif self._player is not None and isinstance(action, PlayAudio | StopAudio):
             self._play(self._player, action)
-        if self._observer is not None:
+        for observer in self._observers:
             try:
-                self._observer(action)
+                observer(action)
             except Exception as error:
                 self._complain("the observer of an antiphon connection raised", error)
 

@@ -699,6 +699,29 @@ def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.Clie
     assert accepted(Talk(transport="sideband"), event)
 
 
+def test_on_a_sideband_a_call_may_have_the_long_id_that_the_server_gave_it() -> None:
+    output = m.FunctionCallOutputItem(call_id="call-" + "9" * 36, output="12")
+    assert accepted(Talk(transport="sideband"), m.ConversationItemCreate(item=output))
+
+
+def test_on_a_sideband_the_id_of_a_call_of_ours_is_judged() -> None:
+    made = m.FunctionCallItem(call_id="c" * 33, name="f", arguments="{}")
+    talk = Talk(transport="sideband")
+    assert refusal(talk, m.ConversationItemCreate(item=made)) == (
+        "R-C11",
+        "string_above_max_length",
+        "item.call_id",
+    )
+
+
+def test_a_sideband_that_was_not_told_the_format_counts_no_samples() -> None:
+    talk = Talk(transport="sideband", begun=False)
+    talk.client.opened(0)
+    assert accepted(talk, m.InputAudioBufferAppend(audio="AAAA"))
+    talk.hear("session.created", session={"type": "realtime"})
+    assert refusal(talk, m.InputAudioBufferAppend(audio="AAAA"))[2] == "audio"
+
+
 # -- the error itself --------------------------------------------------------------------------------------------------
 
 

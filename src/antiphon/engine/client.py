@@ -406,10 +406,6 @@ class ClientSession(Session, role=Role.CLIENT):
             command = m.SessionUpdate(session=command.session, event_id=command.event_id)
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
-        try:
-            encode(command)
-        except ValueError as error:
-            raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
         check(self, command, override)
         if isinstance(command, m.ResponseCreate):
             self.arbiter.check(command, override="R-Q1" in override)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from antiphon.toolkit.analytics import Analysis, Analytics
+from antiphon.toolkit.builder import ClientEventBuilder, ItemKeys, ResponseKeys, SessionKeys
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
@@ -16,7 +17,9 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
+from antiphon.toolkit.export import commands_of, export_history, import_history
 from antiphon.toolkit.flow_tally import FlowCount, FlowTally
+from antiphon.toolkit.history import Change, ChangeKind, History
 from antiphon.toolkit.journal import (
     MOST_LINE_BYTES,
     CutLine,
@@ -29,6 +32,7 @@ from antiphon.toolkit.journal import (
     format_row,
     read_lines,
 )
+from antiphon.toolkit.manager import EventManager, Seen, Statistics
 from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
 from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
@@ -36,7 +40,7 @@ from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
-from antiphon.toolkit.transcript import Line, Span, Timeline, Transcript
+from antiphon.toolkit.transcript import Line, Match, Span, Timeline, Transcript
 from antiphon.toolkit.turns import Turn
 
 if TYPE_CHECKING:
@@ -52,6 +56,9 @@ __all__ = [
     "Backoff",
     "Birth",
     "Category",
+    "Change",
+    "ChangeKind",
+    "ClientEventBuilder",
     "ClientEventType",
     "CutLine",
     "Difference",
@@ -61,14 +68,18 @@ __all__ = [
     "Divergence",
     "Entry",
     "ErrorType",
+    "EventManager",
     "Flow",
     "FlowCount",
     "FlowMatch",
     "FlowTally",
     "Foreign",
     "HandlerFailure",
+    "History",
+    "ItemKeys",
     "Journal",
     "Line",
+    "Match",
     "NotReplayable",
     "Note",
     "Pace",
@@ -78,12 +89,16 @@ __all__ = [
     "Recorder",
     "Registration",
     "Replay",
+    "ResponseKeys",
     "Retrier",
     "RetryPolicy",
     "Router",
     "Row",
+    "Seen",
     "ServerEventType",
+    "SessionKeys",
     "Span",
+    "Statistics",
     "Step",
     "Steps",
     "Stream",
@@ -98,8 +113,11 @@ __all__ = [
     "aliases_of",
     "canonical",
     "categories_of",
+    "commands_of",
+    "export_history",
     "format_note",
     "format_row",
+    "import_history",
     "read_lines",
     "sockets_of",
 ]

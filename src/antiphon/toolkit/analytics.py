@@ -283,9 +283,12 @@ class Analytics:
         self._last[direction] = at
 
     def _gap(self, name: str) -> Distribution:
-        if name not in self._between and len(self._between) >= _NAMES:
-            name = "(other)"
-        return self._between.setdefault(name, Distribution())
+        gap = self._between.get(name)
+        if gap is None:
+            if len(self._between) >= _NAMES:
+                name = "(other)"
+            gap = self._between.setdefault(name, Distribution())
+        return gap
 
     def _span_ms(self) -> float:
         if self._started is None or self._ended is None:

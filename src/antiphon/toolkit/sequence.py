@@ -104,6 +104,12 @@ class Flow:
             runs += [(name, count)] if name in repeating else [(name, 1)] * count
         return FlowMatch(self.name, _merged(_aligned(runs, self.steps)))
 
+    def newest(self, types: Sequence[str]) -> Sequence[str]:
+        """``types`` from the last on with which this flow can begin; all of them where it never began."""
+        begins = self.steps[0].types if self.steps else frozenset()
+        starts = (index for index in reversed(range(len(types))) if canonical(types[index]) in begins)
+        return types[next(starts, 0) :]
+
     def __repr__(self) -> str:
         return f"Flow({', '.join(map(repr, (self.name, *(step.text for step in self.steps))))})"
 
