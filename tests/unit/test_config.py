@@ -12,6 +12,7 @@ from antiphon import (
     Durations,
     Endpoint,
     Limits,
+    RenewalPolicy,
     Role,
     SessionConfig,
 )
@@ -76,6 +77,34 @@ def test_a_word_that_nobody_knows_is_refused_at_once(name: str) -> None:
 def test_so_is_one_in_the_policy_of_the_arbiter() -> None:
     with pytest.raises(ValueError, match=r"arbiter\.on_active must be one of queue, refuse, send, not 'drop'"):
         ArbiterPolicy(on_active="drop")  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("retries", -1, "at least 0, not -1"),
+        ("request_timeout_ns", 0, "at least 1 ns, not 0"),
+        ("queue_limit", 0, "at least 1, not 0"),
+    ],
+)
+def test_a_policy_of_the_arbiter_that_nothing_could_keep_is_refused(name: str, value: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=rf"arbiter\.{name} must be {complaint}"):
+        ArbiterPolicy(**{name: value})  # type: ignore[arg-type]  # the name is one of the three
+    ArbiterPolicy(**{name: value + 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("dials", 0, "at least 1, not 0"),
+        ("backoff_cap", 0, "at least 1 ns, not 0"),
+        ("jitter", -1, "from 0 to 100 percent, not -1"),
+        ("jitter", 101, "from 0 to 100 percent, not 101"),
+    ],
+)
+def test_a_policy_of_renewal_that_nothing_could_keep_is_refused(name: str, value: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=rf"renewal\.{name} must be {complaint}"):
+        RenewalPolicy(**{name: value})  # type: ignore[arg-type]  # the name is one of the three
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:

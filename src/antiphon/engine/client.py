@@ -263,6 +263,7 @@ class ClientSession(Session, role=Role.CLIENT):
             self.listener.advance()
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
+        """One whole text message of the server, as bytes (UTF-8) or text. Never raises for what it says."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -286,6 +287,7 @@ class ClientSession(Session, role=Role.CLIENT):
         return actions
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
+        """The same for an event that is typed already; nothing of its text is checked again."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -304,7 +306,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
-            event = as_unknown(event, raw)
+            event = as_unknown(raw)
         self.act(Deliver(event, raw))
         handler = HANDLERS.get(type(event)) or TRANSLATION_HANDLERS.get(type(event))
         if handler is not None:
@@ -374,6 +376,11 @@ class ClientSession(Session, role=Role.CLIENT):
     def send(
         self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
     ) -> Actions:
+        """Say it to the server, or keep it for the next socket. `LocalProtocolError`: refused, nothing changed;
+        ``override`` names rules to pass over.
+
+        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
+        """
         if isinstance(event, m.UnknownEvent):
             return self._send_unknown(event, now)
         command = self._checked(event, now, override)
@@ -914,6 +921,7 @@ class ClientSession(Session, role=Role.CLIENT):
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
     def snapshot(self, now: Instant) -> Snapshot:
+        """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
         from antiphon.engine.snapshot import take_client
 
         return take_client(self, now)

@@ -220,6 +220,7 @@ class ServerSession(Session, role=Role.SERVER):
     # -- events in -----------------------------------------------------------------------------------------------------
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
+        """One whole text message of the client, as bytes (UTF-8) or text. Never raises for what it says."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -237,6 +238,7 @@ class ServerSession(Session, role=Role.SERVER):
         return self.leave()
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
+        """The same for an event that is typed already; nothing of its text is checked again."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -456,7 +458,7 @@ class ServerSession(Session, role=Role.SERVER):
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         if not self.deliveries.are_ours:
-            raise self._not_mine("append_audio")
+            return super().append_audio(pcm, now)
         self._ready(now)
         size, width = byte_length(pcm), self.input_audio.format.bytes_per_sample
         if not size or size % width:
@@ -468,7 +470,7 @@ class ServerSession(Session, role=Role.SERVER):
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
         if not self.deliveries.are_ours:
-            raise self._not_mine("audio_played")
+            return super().audio_played(item_id, content_index, samples, now)
         self._ready(now)
         if not self.deliveries.check(item_id, content_index, samples):
             return ()
@@ -566,6 +568,7 @@ class ServerSession(Session, role=Role.SERVER):
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
     def snapshot(self, now: Instant) -> Snapshot:
+        """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
         from antiphon.engine.snapshot import take_server
 
         return take_server(self, now)

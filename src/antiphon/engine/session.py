@@ -136,6 +136,26 @@ class Session(_Common):
             raise TypeError(f"{cls.__name__} is not for a {role.value}")
         return cls
 
+    if TYPE_CHECKING:  # what both roles have, each in its own way: there is no session that is of neither
+
+        def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
+            """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
+
+        def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:
+            """The same for an event that is typed already; nothing of its text is checked again."""
+
+        def send(
+            self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+        ) -> Actions:
+            """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass
+            over. An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4)."""
+
+        def snapshot(self, now: Instant) -> Snapshot:
+            """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
+
+        def _load(self, snapshot: Snapshot, now: Instant) -> None:
+            """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def start(self, now: Instant) -> Actions:
@@ -220,28 +240,11 @@ class Session(_Common):
         """How often the peer broke each rule: (rule, event type) → count. The first of a kind is a `Report` too."""
         return self._reports
 
-    # -- messages (each role says which) -------------------------------------------------------------------------------
-
-    def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
-        """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
-        raise self._not_mine("receive_message")
-
-    def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:
-        """The same for an event that is typed already; nothing of its text is checked again."""
-        raise self._not_mine("receive_event")
+    # -- what one of the roles says or hears ---------------------------------------------------------------------------
 
     def identify(self, event: ClientEvent) -> ClientEvent:
         """Client: ``event`` with an event id, for those who wait for its `RequestSettled`; `send` does the same."""
         raise self._not_mine("identify")
-
-    def send(
-        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
-    ) -> Actions:
-        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over.
-
-        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
-        """
-        raise self._not_mine("send")
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         """Client: send microphone audio, whole samples in the session's input format (R-I6). Server, over WebRTC: what
@@ -288,10 +291,6 @@ class Session(_Common):
         if method is None:
             raise TypeError(f"a Session takes no {type(input).__name__}; a Connection does")
         return method(self, input, now)
-
-    def snapshot(self, now: Instant) -> Snapshot:
-        """Everything but the socket, as a value: text yes, keys no, audio only as DESIGN's law L6 allows."""
-        raise self._not_mine("snapshot")
 
     @classmethod
     def restore(
@@ -423,10 +422,6 @@ class Session(_Common):
 
     def _wall(self, unix_ns: int | None) -> None:
         """Wall time of this socket's opening."""
-
-    def _load(self, snapshot: Snapshot, now: Instant) -> None:
-        """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
-        raise self._not_mine("restore")
 
 
 def session_of(
