@@ -12,7 +12,6 @@ from antiphon import (
     Durations,
     Endpoint,
     Limits,
-    RenewalPolicy,
     Role,
     SessionConfig,
 )
@@ -91,20 +90,6 @@ def test_a_policy_of_the_arbiter_that_nothing_could_keep_is_refused(name: str, v
     with pytest.raises(ValueError, match=rf"arbiter\.{name} must be {complaint}"):
         ArbiterPolicy(**{name: value})  # type: ignore[arg-type]  # the name is one of the three
     ArbiterPolicy(**{name: value + 1})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "complaint"),
-    [
-        ("dials", 0, "at least 1, not 0"),
-        ("backoff_cap", 0, "at least 1 ns, not 0"),
-        ("jitter", -1, "from 0 to 100 percent, not -1"),
-        ("jitter", 101, "from 0 to 100 percent, not 101"),
-    ],
-)
-def test_a_policy_of_renewal_that_nothing_could_keep_is_refused(name: str, value: int, complaint: str) -> None:
-    with pytest.raises(ValueError, match=rf"renewal\.{name} must be {complaint}"):
-        RenewalPolicy(**{name: value})  # type: ignore[arg-type]  # the name is one of the three
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:

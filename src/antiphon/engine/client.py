@@ -263,7 +263,6 @@ class ClientSession(Session, role=Role.CLIENT):
             self.listener.advance()
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
-        """One whole text message of the server, as bytes (UTF-8) or text. Never raises for what it says."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -287,7 +286,6 @@ class ClientSession(Session, role=Role.CLIENT):
         return actions
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
-        """The same for an event that is typed already; nothing of its text is checked again."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -332,8 +330,8 @@ class ClientSession(Session, role=Role.CLIENT):
         else:
             if decoded.problems and (whole := filled(decoded.data, self)) is not None:
                 again = convert_server_event(whole, self.config.view)
-                if not isinstance(again, Rejected):
-                    decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
+                assert not isinstance(again, Rejected)  # it was read before, and from deeper in the stack
+                decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
             event = decoded.event
             if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":
                 self.dialect = "beta" if is_flat(decoded.data.get("session")) else "ga"
@@ -376,11 +374,6 @@ class ClientSession(Session, role=Role.CLIENT):
     def send(
         self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
     ) -> Actions:
-        """Say it to the server, or keep it for the next socket. `LocalProtocolError`: refused, nothing changed;
-        ``override`` names rules to pass over.
-
-        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
-        """
         if isinstance(event, m.UnknownEvent):
             return self._send_unknown(event, now)
         command = self._checked(event, now, override)
@@ -495,8 +488,9 @@ class ClientSession(Session, role=Role.CLIENT):
             super().deviated(row, event)
 
     def transmit(self, text: bytes) -> None:
-        """Put one message on the wire."""
-        self.act(TransmitMessage(text))
+        """Put one message on the wire, unless the socket is being closed already (R-L8)."""
+        if self.link.state == "open":
+            self.act(TransmitMessage(text))
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         self.command_at(now)
@@ -634,12 +628,11 @@ class ClientSession(Session, role=Role.CLIENT):
         for stream in record.streams.values():
             self.keep_stream(stream)
 
-    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes | None) -> None:
+    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes) -> None:
         """A waiting command, or waiting audio, of a snapshot."""
         if isinstance(entry, bytes):
             self.gap_audio += len(entry)
-        if entry is not None:
-            self.gap.append(entry)
+        self.gap.append(entry)
 
     def _forget_stream_key(self, key: tuple[str, int]) -> None:
         indexes = self.stream_keys[key[0]]
@@ -883,8 +876,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def take_formats(self) -> None:
         """The formats and the voice detection that the session was last told to have."""
         configuration = self.configuration
-        if configuration is None:
-            return
+        assert configuration is not None  # whoever calls has just been told it, or had an update accepted
         spoken = output_format(configuration)
         if spoken is not None:
             self.listener.format = spoken
@@ -921,7 +913,6 @@ class ClientSession(Session, role=Role.CLIENT):
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
     def snapshot(self, now: Instant) -> Snapshot:
-        """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
         from antiphon.engine.snapshot import take_client
 
         return take_client(self, now)

@@ -220,7 +220,6 @@ class ServerSession(Session, role=Role.SERVER):
     # -- events in -----------------------------------------------------------------------------------------------------
 
     def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
-        """One whole text message of the client, as bytes (UTF-8) or text. Never raises for what it says."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -238,7 +237,6 @@ class ServerSession(Session, role=Role.SERVER):
         return self.leave()
 
     def receive_event(self, event: m.ServerEvent | m.ClientEvent, now: Instant) -> Actions:
-        """The same for an event that is typed already; nothing of its text is checked again."""
         if now < self.now and self.closed is None:
             self._check_time(now)
         if self.link.state != "open":
@@ -339,7 +337,9 @@ class ServerSession(Session, role=Role.SERVER):
         return self.leave()
 
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
-        """Put an event on the wire, with an id of its own."""
+        """Put an event on the wire, with an id of its own, unless the socket is being closed already (R-L8)."""
+        if self.link.state != "open":
+            return
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
             event = structs.replace(event, event_id=self.next_id("event"))
         if self.dialect == "ga":
@@ -568,7 +568,6 @@ class ServerSession(Session, role=Role.SERVER):
     # -- snapshot ------------------------------------------------------------------------------------------------------
 
     def snapshot(self, now: Instant) -> Snapshot:
-        """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
         from antiphon.engine.snapshot import take_server
 
         return take_server(self, now)

@@ -136,26 +136,6 @@ class Session(_Common):
             raise TypeError(f"{cls.__name__} is not for a {role.value}")
         return cls
 
-    if TYPE_CHECKING:  # what both roles have, each in its own way: there is no session that is of neither
-
-        def receive_message(self, text: Buffer | str, now: Instant) -> Actions:
-            """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
-
-        def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:
-            """The same for an event that is typed already; nothing of its text is checked again."""
-
-        def send(
-            self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
-        ) -> Actions:
-            """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass
-            over. An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4)."""
-
-        def snapshot(self, now: Instant) -> Snapshot:
-            """Everything but the socket, as a value: text yes, keys no, audio only as law L6 allows."""
-
-        def _load(self, snapshot: Snapshot, now: Instant) -> None:
-            """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
-
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def start(self, now: Instant) -> Actions:
@@ -240,7 +220,21 @@ class Session(_Common):
         """How often the peer broke each rule: (rule, event type) → count. The first of a kind is a `Report` too."""
         return self._reports
 
-    # -- what one of the roles says or hears ---------------------------------------------------------------------------
+    # -- messages (each role says which) -------------------------------------------------------------------------------
+
+    def receive_message(self, text: Buffer | str, now: Instant) -> Actions:  # type: ignore[empty-body]  # as below
+        """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
+
+    def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:  # type: ignore[empty-body]
+        """The same for an event that is typed already; nothing of its text is checked again."""
+
+    def send(  # type: ignore[empty-body]  # each role has its own of these, and there is no session of neither
+        self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    ) -> Actions:
+        """Say it to the peer. `LocalProtocolError`: refused, nothing changed; ``override`` names rules to pass over.
+
+        An `UnknownEvent` goes out as it is, unjudged, while the socket is open (R-E4).
+        """
 
     def identify(self, event: ClientEvent) -> ClientEvent:
         """Client: ``event`` with an event id, for those who wait for its `RequestSettled`; `send` does the same."""
@@ -291,6 +285,9 @@ class Session(_Common):
         if method is None:
             raise TypeError(f"a Session takes no {type(input).__name__}; a Connection does")
         return method(self, input, now)
+
+    def snapshot(self, now: Instant) -> Snapshot:  # type: ignore[empty-body]  # each role has its own
+        """Everything but the socket, as a value: text yes, keys no, audio only as DESIGN's law L6 allows."""
 
     @classmethod
     def restore(
@@ -422,6 +419,9 @@ class Session(_Common):
 
     def _wall(self, unix_ns: int | None) -> None:
         """Wall time of this socket's opening."""
+
+    def _load(self, snapshot: Snapshot, now: Instant) -> None:
+        """Take over the state of ``snapshot``; called once, on a session that has seen nothing."""
 
 
 def session_of(
