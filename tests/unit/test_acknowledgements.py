@@ -50,6 +50,14 @@ def test_an_update_is_answered_by_updated() -> None:
     assert unanswered(talk) == []
 
 
+def test_an_unanswered_command_does_not_show_what_it_says() -> None:
+    talk = Talk()
+    talk.say(create("c", "a"))
+    (pending,) = talk.client.unanswered
+    assert "hello" in pending.text
+    assert repr(pending) == f"Pending(sequence={pending.sequence}, event_id='c', type='{create('c').type}', key='a')"
+
+
 def test_a_commit_is_answered_by_committed() -> None:
     talk = Talk()
     talk.client.append_audio(bytes(4800), 0)

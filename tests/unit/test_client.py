@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon import (
+    ArbiterPolicy,
     Closed,
     CloseTransport,
     Connected,
@@ -23,6 +24,7 @@ from antiphon import (
     Snapshot,
     SnapshotError,
     StopAudio,
+    TimedOut,
 )
 from antiphon import messages as m
 from antiphon.engine.client import ClientSession
@@ -526,6 +528,22 @@ def test_the_gap_comes_back_from_a_snapshot() -> None:
     assert sent_types(talk.client.opened(0)) == ["response.create", "input_audio_buffer.append"]
 
 
+def test_a_waiting_command_is_kept_as_it_is_though_it_looks_like_an_update() -> None:
+    talk = Talk(begun=False)
+    command = m.ConversationItemCreate(event_id="session.update", item=message("m1").item)
+    talk.say(command)
+    assert [event for event, _forced in talk.restored().client.gap] == [command]
+
+
+def test_a_waiting_delete_makes_its_item_unknown_though_audio_waits_too() -> None:
+    talk = Talk(begun=False)
+    talk.client.append_audio(bytes(2), 0)
+    talk.say(message("m1"))
+    delete = m.ConversationItemDelete(item_id="m1")
+    talk.say(delete)
+    assert talk.refused(delete).rule == "R-C10"
+
+
 # -- the device --------------------------------------------------------------------------------------------------------
 
 
@@ -727,6 +745,17 @@ def test_under_strict_a_deviation_ends_the_socket() -> None:
     closed = of(talk.lose_socket(), Closed)[0]
     assert closed.fault is not None
     assert closed.fault.rule == "R-S2"
+
+
+def test_nothing_is_said_once_the_socket_is_being_closed() -> None:
+    talk = Talk(begun=False, strict=True, arbiter=ArbiterPolicy(late="cancel"))
+    talk.client.opened(0)
+    talk.ask("a")
+    assert outcomes(talk.tick()) == {"a": TimedOut()}
+    actions = talk.created("r1", request="a")  # which is to be cancelled, and came before the session
+    assert rules(actions) == ["R-S1"]
+    assert of(actions, CloseTransport) == [CloseTransport(1002, "R-S1")]
+    assert sent(actions) == []
 
 
 # -- by way of a snapshot ----------------------------------------------------------------------------------------------

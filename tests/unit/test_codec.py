@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from antiphon.engine import codec
-from antiphon.engine._repair import MAX_PROBLEMS
+from antiphon.engine._repair import MAX_PROBLEMS, ProblemLog, repair
 from antiphon.engine.codec import Problem, Rejected, Repaired
 from antiphon.messages import (
     CLIENT_EVENTS,
@@ -38,11 +38,14 @@ from antiphon.messages import (
     RealtimeSession,
     ResponseCancel,
     ResponseContentPartDone,
+    ResponseCreate,
     ResponseCreated,
+    ResponseCreateParams,
     ResponseDone,
     ResponseFunctionCallArgumentsDelta,
     ResponseFunctionCallArgumentsDone,
     ResponseOutputTextDelta,
+    SessionClosed,
     SessionCreated,
     SessionUpdate,
     TextPart,
@@ -279,6 +282,19 @@ def test_a_token_limit_in_a_string_is_a_vendor_s_notation_and_inf_is_right() -> 
     )
 
 
+def test_a_token_limit_is_a_number_even_if_spelled_or_inf_and_no_other_word() -> None:
+    def limit(value: object) -> tuple[object, list[str]]:
+        outcome = decode_client(text_of({"type": "response.create", "response": {"max_output_tokens": value}}))
+        assert isinstance(outcome, Repaired)
+        assert isinstance(outcome.event, ResponseCreate)
+        assert outcome.event.response
+        return outcome.event.response.max_output_tokens, [problem.message for problem in outcome.problems]
+
+    assert limit("77") == (77, ["expected a number, found one spelled as a string"])
+    assert limit(77.0) == (77, [])
+    assert limit("many") == (UNSET, ['expected an integer or "inf", found a string'])
+
+
 def test_a_whole_number_written_as_a_fraction_is_an_integer_and_no_problem() -> None:
     outcome = repaired({**DELTA, "output_index": 0.0})
     assert (outcome.event, outcome.problems) == (TYPED_DELTA, ())
@@ -324,6 +340,15 @@ def test_a_session_without_type_may_say_that_it_transcribes() -> None:
     outcome = repaired({"type": "session.created", "session": {"object": "realtime.transcription_session"}})
     assert isinstance(outcome.event, SessionCreated)
     assert isinstance(outcome.event.session, TranscriptionSession)
+
+
+def test_a_session_of_a_client_without_type_may_say_that_it_transcribes_and_lacks_its_type() -> None:
+    outcome = decode_client(
+        text_of({"type": "session.update", "session": {"object": "realtime.transcription_session"}})
+    )
+    assert isinstance(outcome, Repaired)
+    assert outcome.event == SessionUpdate(session=TranscriptionSession(object="realtime.transcription_session"))
+    assert [(problem.path, problem.kind) for problem in outcome.problems] == [("$.session.type", "missing")]
 
 
 def test_a_beta_audio_format_in_a_ga_session_is_understood() -> None:
@@ -422,6 +447,18 @@ def test_a_number_beyond_all_bounds_costs_only_its_field(number: bytes) -> None:
     assert outcome.event.response.status == "failed"
 
 
+def test_a_whole_number_that_no_fraction_holds_costs_only_its_field() -> None:
+    text = b'{"type":"session.created","session":{"type":"realtime","audio":{"output":{"speed":%s,"voice":"v"}}}}'
+    outcome = decode(text % (b"9" * 400))
+    assert isinstance(outcome, Repaired)
+    assert outcome.event == SessionCreated(session=RealtimeSession(audio=AudioConfig(output=AudioOutput(voice="v"))))
+    (problem,) = outcome.problems
+    assert (problem.path, problem.message) == (
+        "$.session.audio.output.speed",
+        "expected a number of ordinary size, found a number",
+    )
+
+
 def test_problems_are_bounded() -> None:
     content = [5] * 1000
     outcome = repaired(
@@ -448,6 +485,7 @@ def test_a_problem_never_quotes_the_value() -> None:
         (b'{"type":"ping",}', "json", 15),
         (b'{"type":NaN}', "json", 8),
         (b'{"type":"ping","x":NaN,"y":1e400}', "json", 19),
+        (b'{"type":"ping","y":1e400,"x":NaN}', "json", None),
         (b"\xef\xbb\xbf{}", "json", 0),
         (b'{"type":"\xff"}', "utf8", 9),
         (b'{"type":"ping","skipped":"\xed\xa0\x80"}', "utf8", 26),
@@ -527,6 +565,20 @@ def test_a_caller_who_has_used_up_the_stack_gets_an_answer(frames: int) -> None:
 
     nested_text = nested(DEPTH)
     assert isinstance(descend(frames_left() - frames), (ResponseOutputTextDelta, Rejected))
+
+
+@pytest.mark.parametrize("frames", [10, 15, 40])
+def test_so_does_one_who_hands_over_a_dict(frames: int) -> None:
+    def descend(levels: int) -> object:
+        return descend(levels - 1) if levels else codec.convert_server_event({**DELTA, "output_index": "0"})
+
+    outcome = descend(frames_left() - frames)
+    if isinstance(outcome, Rejected):
+        assert (outcome.kind, outcome.detail) == ("depth", "nested too deeply")
+    else:
+        assert isinstance(outcome, Repaired)
+        assert outcome.event == TYPED_DELTA
+    assert isinstance(outcome, Rejected) is (frames < 20)
 
 
 def test_a_depth_beyond_the_library_is_refused_and_does_not_raise() -> None:
@@ -720,6 +772,35 @@ def test_a_dict_of_foreign_objects_does_not_raise() -> None:
     assert [problem.path for problem in outcome.problems] == ["$.event_id", "$.audio"]
 
 
+def test_a_key_that_is_no_string_costs_only_its_pair() -> None:
+    metadata = {1: "x", "a": "b"}
+    outcome = codec.convert_client_event({"type": "response.create", "response": {"metadata": metadata}})
+    assert isinstance(outcome, Repaired)
+    assert outcome.event == ResponseCreate(response=ResponseCreateParams(metadata={"a": "b"}))
+    (problem,) = outcome.problems
+    assert (problem.path, problem.message) == ("$.response.metadata[...]", "expected a string as key")
+
+
+def test_a_number_that_json_cannot_express_costs_only_its_field() -> None:
+    output = {"speed": float("inf"), "voice": "v", "format": 5}
+    session = {"type": "realtime", "audio": {"output": output}}
+    outcome = codec.convert_client_event({"type": "session.update", "session": session})
+    assert isinstance(outcome, Repaired)
+    assert outcome.event == SessionUpdate(session=RealtimeSession(audio=AudioConfig(output=AudioOutput(voice="v"))))
+    assert {problem.path: problem.message for problem in outcome.problems} == {
+        "$.session.audio.output.speed": "expected a finite number, found a number",
+        "$.session.audio.output.format": "expected an object, found a number",
+    }
+
+
+def test_a_kind_of_field_that_nobody_taught_is_an_error_of_ours() -> None:
+    class Foreign(msgspec.Struct):
+        members: set[int]
+
+    with pytest.raises(NotImplementedError, match="no tolerant reading of SetType"):
+        repair(Foreign, {"members": [1]}, "$", ProblemLog())
+
+
 ITEMS = [
     {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}], "status": None},
     {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "call_1"},
@@ -776,6 +857,40 @@ def test_endless_nesting_cannot_be_written() -> None:
         value = [value]
     with pytest.raises(ValueError, match="cannot be written"):
         codec.encode(UnknownEvent.of({"type": "ping", "value": value}))
+
+
+SKIPPED = [
+    *(b"1e400", b"-1e400", b"1e-400", b"9" * 5000, b"1." + b"0" * 5000, b"[1e400]", b"-0", b"NaN", b"-Infinity"),
+    *(
+        b"-",
+        b"01",
+        b".5",
+        b"+1",
+        b"1.",
+        b"1e",
+        b"0x1",
+        b"1_0",
+        b"nul",
+        b"\x0c1",
+        b"[1,]",
+        b'{"a":1,}',
+        b'{"a" 1}',
+        b"{1:2}",
+    ),
+    *(rb'"\ud800"', rb'"\udc00"', rb'"\ud800\u0041"', rb'"\udc00\ud800"', rb'["\ud800",1e400]', rb'{"\udc00":1e400}'),
+    *(rb'"\q"', rb'"\u12"', rb'"\u12zz"', rb'"\ud83c\udf88"', b'"a\nb"', b'"\x00"', b'"\x7f"'),
+]
+
+
+@pytest.mark.parametrize("value", SKIPPED, ids=lambda value: repr(value[:20]))
+def test_what_msgspec_skips_is_json_all_the_same(value: bytes) -> None:
+    """A text that the typed decoder took can be read as an unknown event, whatever stands in what it skipped."""
+    text = b'{"type":"session.closed","skipped":%s}' % value
+    outcome = decode(text)
+    if isinstance(outcome, SessionClosed):
+        assert {"type", "skipped"} == codec.as_unknown(text).data.keys()
+    else:
+        assert isinstance(outcome, Rejected)
 
 
 def test_msgspec_still_says_where_a_text_breaks() -> None:

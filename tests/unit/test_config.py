@@ -78,6 +78,20 @@ def test_so_is_one_in_the_policy_of_the_arbiter() -> None:
         ArbiterPolicy(on_active="drop")  # type: ignore[arg-type]  # the point of the test
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("retries", -1, "at least 0, not -1"),
+        ("request_timeout_ns", 0, "at least 1 ns, not 0"),
+        ("queue_limit", 0, "at least 1, not 0"),
+    ],
+)
+def test_a_policy_of_the_arbiter_that_nothing_could_keep_is_refused(name: str, value: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=rf"arbiter\.{name} must be {complaint}"):
+        ArbiterPolicy(**{name: value})  # type: ignore[arg-type]  # the name is one of the three
+    ArbiterPolicy(**{name: value + 1})  # type: ignore[arg-type]
+
+
 def test_the_defaults_are_those_that_are_documented() -> None:
     config = SessionConfig()
     assert (config.transport, config.strict, config.decode_audio) == ("websocket", False, True)

@@ -19,6 +19,7 @@ from antiphon.engine.content import (
     TranscriptDelta,
     TranscriptFailed,
     TranscriptionResult,
+    TranslatedAudio,
 )
 
 CONTENTS: list[tuple[Content, dict[str, Any]]] = [
@@ -62,6 +63,8 @@ def test_a_response_ends_well_unless_told_otherwise() -> None:
 def test_audio_shows_only_its_size() -> None:
     shown = repr(AudioDelta(response_id="r", output_index=2, audio=b"secret"))
     assert shown == "AudioDelta(response_id='r', output_index=2, audio=<6 bytes>)"
+    shown = repr(TranslatedAudio(audio=b"secret", elapsed_ms=20))
+    assert shown == "TranslatedAudio(audio=<6 bytes>, elapsed_ms=20)"
 
 
 @pytest.mark.parametrize(("content", "_data"), CONTENTS, ids=lambda each: type(each).__name__)

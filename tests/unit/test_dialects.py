@@ -354,6 +354,16 @@ def test_an_endpoint_tells_what_is_spoken_there(endpoint: Endpoint, dialect: str
     assert connection.session.dialect == dialect
 
 
+def test_a_client_that_was_told_its_dialect_does_not_go_by_the_address() -> None:
+    config = ConnectionConfig(
+        endpoint=Endpoint.openai("m", api_key="k", beta=True), session=SessionConfig(dialect="ga")
+    )
+    connection = Connection(Role.CLIENT, config, now=0, entropy=bytes)
+    connection.opened(0)
+    assert isinstance(connection.session, ClientSession)
+    assert connection.session.dialect == "ga"
+
+
 def test_an_unknown_dialect_or_view_is_refused() -> None:
     with pytest.raises(ValueError, match="dialect must be one of auto, ga, beta"):
         SessionConfig(dialect="live")  # type: ignore[arg-type]

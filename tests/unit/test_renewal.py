@@ -16,8 +16,10 @@ from antiphon import (
     Dropped,
     Fault,
     Finished,
+    Limits,
     OpenTransport,
     RenewalPolicy,
+    Report,
     RequestSettled,
     Timer,
 )
@@ -478,6 +480,16 @@ class TestTheHistory:
         talk.adds(said("i", "one two", "assistant"), previous="u")
         assert [node.text for node in talk.client.conversation] == ["hello", "one two"]
 
+    def test_audio_of_which_nothing_was_heard_goes_whole_in_the_next_session(self) -> None:
+        talk = Dialled()
+        talk.speaks("r", "i", 1000)
+        talk.stops_speaking("r", "i", "one two three four five")
+        talk.done("r")
+        talk.next_session()
+        talk.echo(said("i", "one two three four five", "assistant"))
+        talk.client.interrupt(talk.now)
+        assert sent_types(talk.stopped("i", 0)) == ["conversation.item.delete"]
+
     def test_an_application_may_cut_it_too(self) -> None:
         talk = Dialled()
         talk.speaks("r", "i", 1000)
@@ -610,6 +622,14 @@ class TestTheHistory:
         assert len(item["call_id"]) <= 32
         assert sent(talk.outputs(long))[0]["item"]["call_id"] == item["call_id"]
 
+    def test_a_place_behind_such_an_item_is_named_as_it_is_now(self) -> None:
+        long = "item." + "x" * 40
+        talk = Dialled()
+        talk.adds(said(long))
+        (item,) = created(talk.next_session())
+        (told,) = sent(talk.say(m.ConversationItemCreate(item=message("b").item, previous_item_id=long)))
+        assert told["previous_item_id"] == item["id"]
+
     def test_two_items_of_one_id_are_both_given(self) -> None:
         talk = Dialled()
         talk.adds(said("a", "one"))
@@ -639,6 +659,45 @@ class TestTheHistory:
         talk.next_session()
         assert rules(talk.echo(said("b"))) == ["R-N5"]
         assert talk.renewing == "none"
+
+    def test_an_item_that_was_deleted_meanwhile_may_be_passed_over_too(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.adds(said("b"), previous="a")
+        talk.next_session()
+        talk.say(m.ConversationItemDelete(item_id="a"))
+        talk.hear("conversation.item.deleted", item_id="a")
+        actions = talk.echo(said("b"))
+        assert [report.detail for report in of(actions, Report)] == ["item 'a' was not echoed"]
+        assert talk.ids == ["b"]
+        assert talk.renewing == "none"
+
+    def test_a_call_that_is_refused_cannot_be_answered_any_more(self) -> None:
+        talk = Dialled()
+        talk.calls("r", "c")
+        (told,) = talk.next_session()
+        talk.error("invalid_value", told["event_id"])
+        output = m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id="c", output="1"))
+        assert talk.refused(output).rule == "R-C12"
+
+    def test_what_a_session_says_by_itself_between_the_echoes_is_news(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.next_session()
+        actions = talk.adds(said("s", role="system"), previous="a")
+        assert delivered(actions) == ["conversation.item.added", "conversation.item.done"]
+        assert rules(actions) == []
+        assert talk.renewing == "renewing"
+        assert talk.echo(said("a")) == ()
+        assert talk.ids == ["a", "s"]
+
+    def test_an_item_that_was_asked_for_is_no_echo(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.next_session()
+        talk.say(m.ConversationItemRetrieve(item_id="a"))
+        assert delivered(talk.hear("conversation.item.retrieved", item=said("a"))) == ["conversation.item.retrieved"]
+        assert talk.renewing == "renewing"
 
     def test_echoes_are_not_waited_for_forever(self) -> None:
         talk = Dialled()
@@ -702,6 +761,12 @@ class TestTheConfiguration:
     def test_what_the_server_chose_is_not(self) -> None:
         talk = Dialled()
         talk.announces(id="sess", instructions="the default", voice="alloy")
+        assert talk.next_session() == []
+
+    def test_without_replay_nothing_is_wished(self) -> None:
+        talk = Dialled(replay=False)
+        talk.say(m.SessionUpdate(session=m.RealtimeSession(instructions="be kind")))
+        talk.hear("session.updated", session={"type": "realtime"})
         assert talk.next_session() == []
 
     def test_what_was_refused_is_not(self) -> None:
@@ -814,6 +879,41 @@ class TestWhatWasUnderWay:
         talk.echo(said("a"))
         assert delivered(talk.hear("session.updated", session={"type": "realtime"})) == ["session.updated"]
         assert delivered(talk.adds(said("b"), previous="a")) == ["conversation.item.added", "conversation.item.done"]
+
+    def test_a_call_that_is_sent_again_may_be_answered_at_once(self) -> None:
+        talk = Dialled()
+        item = m.FunctionCallItem(id="i", call_id="c", name="f", arguments="{}")
+        talk.say(m.ConversationItemCreate(item=item))
+        assert [item["call_id"] for item in created(talk.next_session())] == ["c"]
+        assert created(sent(talk.outputs("c")))[0]["call_id"] == "c"
+
+    def test_the_oldest_of_too_many_is_forgotten_with_a_report(self) -> None:
+        talk = Dialled(limits=Limits(queued_commands=2))
+        for item_id in ("a", "b", "c"):
+            talk.say(message(item_id))
+        assert rules(talk.loses()) == ["R-N6"]
+        assert [item["id"] for item in created(sent(talk.again()))] == ["b", "c"]
+
+    def test_what_the_new_session_has_not_cannot_be_retrieved_from_it(self) -> None:
+        talk = Dialled()
+        audio = {"id": "u", "type": "message", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}
+        talk.adds(audio)
+        talk.say(m.ConversationItemRetrieve(item_id="u"))
+        talk.loses()
+        actions = talk.again()
+        assert sent(actions) == []
+        assert rules(actions) == ["R-N5", "R-N6"]
+        assert talk.ids == ["u"]
+
+    def test_the_delete_of_what_is_no_more_is_carried_out_here_though_it_came_between_the_sockets(self) -> None:
+        talk = Dialled()
+        audio = {"id": "u", "type": "message", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}
+        talk.adds(audio)
+        talk.loses()
+        talk.say(m.ConversationItemDelete(item_id="u"), override={"R-C10"})
+        talk.say(message("b"))
+        assert [item["id"] for item in created(sent(talk.again()))] == ["b"]
+        assert talk.ids == []
 
     def test_audio_commands_are_not(self) -> None:
         talk = Dialled()

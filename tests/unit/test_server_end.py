@@ -82,6 +82,18 @@ def test_an_expired_session_hears_nothing_more_and_its_brain_stops() -> None:
     assert host.server.deadline is None
 
 
+def test_what_a_brain_still_says_while_the_socket_is_being_closed_is_not_told() -> None:
+    """R-L8"""
+    host = Host()
+    response_id = host.asks()
+    host.begins(response_id)
+    assert of(host.server.close(0), CloseTransport) == [CloseTransport(1000, "")]
+    drawn = host.entropy.drawn
+    assert host.says(response_id, "too late") == ()
+    assert host.finishes(response_id) == ()
+    assert host.entropy.drawn == drawn
+
+
 def test_the_time_that_is_left_survives_a_restore() -> None:
     host = _timed()
     host.now = 1000 * SECOND

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon import InputAudio, InputCommitted, Limits, ResponseCancelled, ResponseRequested
-from antiphon.engine.records import ResponseRecord
+from antiphon.engine.records import ResponseRecord, StreamRecord
 from antiphon.engine.responding import Output
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -471,7 +471,8 @@ def test_a_cancel_by_id_ends_a_response_out_of_band() -> None:
 
 
 def test_an_output_joins_what_was_written_and_counts_its_bytes() -> None:
-    output = Output("item", 0, "text", ResponseRecord("r"))
+    record = ResponseRecord("r")
+    output = Output("item", 0, "text", record, StreamRecord(record, "item", 0, 0))
     assert output.text == ""
     for delta in ("he", "", "llö"):
         output.write(delta)

@@ -158,6 +158,22 @@ def test_a_waiting_command_that_is_none_is_refused() -> None:
             _restore(structs.replace(snapshot, client=client))
 
 
+def test_a_place_of_the_gap_in_which_nothing_waits_is_refused() -> None:
+    snapshot = _client()
+    assert snapshot.client is not None
+    client = structs.replace(snapshot.client, gap=[GapEntry(None, False, None)])
+    with pytest.raises(SnapshotError, match="neither a command nor audio"):
+        _restore(structs.replace(snapshot, client=client))
+
+
+def test_an_unanswered_command_that_is_none_is_refused() -> None:
+    snapshot = _client()
+    assert snapshot.client is not None
+    renewal = structs.replace(snapshot.client.renewal, repeated=['{"type": "session.created"}'])
+    with pytest.raises(SnapshotError, match="an unanswered command of the snapshot is no client event"):
+        _restore(structs.replace(snapshot, client=structs.replace(snapshot.client, renewal=renewal)))
+
+
 # -- what it holds, and shows ------------------------------------------------------------------------------------------
 
 

@@ -294,9 +294,7 @@ class Arbiter:
         request.losses += 1
         request.deadline = None
         if request.response_id is not None:  # by order it seemed to be its own
-            record = self._session.responses.get(request.response_id)
-            if record is not None:
-                record.event_id = None
+            self._session.responses[request.response_id].event_id = None
             request.winner_id, request.response_id = request.response_id, None
         self.queue.appendleft(request)
         self.unseen = self.winner_of(request) is None

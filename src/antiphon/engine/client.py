@@ -304,7 +304,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
-            event = as_unknown(event, raw)
+            event = as_unknown(raw)
         self.act(Deliver(event, raw))
         handler = HANDLERS.get(type(event)) or TRANSLATION_HANDLERS.get(type(event))
         if handler is not None:
@@ -330,8 +330,8 @@ class ClientSession(Session, role=Role.CLIENT):
         else:
             if decoded.problems and (whole := filled(decoded.data, self)) is not None:
                 again = convert_server_event(whole, self.config.view)
-                if not isinstance(again, Rejected):
-                    decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
+                assert not isinstance(again, Rejected)  # it was read before, and from deeper in the stack
+                decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
             event = decoded.event
             if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":
                 self.dialect = "beta" if is_flat(decoded.data.get("session")) else "ga"
@@ -484,8 +484,9 @@ class ClientSession(Session, role=Role.CLIENT):
             super().deviated(row, event)
 
     def transmit(self, text: bytes) -> None:
-        """Put one message on the wire."""
-        self.act(TransmitMessage(text))
+        """Put one message on the wire, unless the socket is being closed already (R-L8)."""
+        if self.link.state == "open":
+            self.act(TransmitMessage(text))
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         self.command_at(now)
@@ -623,12 +624,11 @@ class ClientSession(Session, role=Role.CLIENT):
         for stream in record.streams.values():
             self.keep_stream(stream)
 
-    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes | None) -> None:
+    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes) -> None:
         """A waiting command, or waiting audio, of a snapshot."""
         if isinstance(entry, bytes):
             self.gap_audio += len(entry)
-        if entry is not None:
-            self.gap.append(entry)
+        self.gap.append(entry)
 
     def _forget_stream_key(self, key: tuple[str, int]) -> None:
         indexes = self.stream_keys[key[0]]
@@ -872,8 +872,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def take_formats(self) -> None:
         """The formats and the voice detection that the session was last told to have."""
         configuration = self.configuration
-        if configuration is None:
-            return
+        assert configuration is not None  # whoever calls has just been told it, or had an update accepted
         spoken = output_format(configuration)
         if spoken is not None:
             self.listener.format = spoken

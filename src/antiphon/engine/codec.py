@@ -294,12 +294,9 @@ def _deeper(text: bytes, depth: int) -> bool:
     return False
 
 
-def as_unknown(event: Message | Opaque, text: bytes | str) -> UnknownEvent:
-    """``event``, which was decoded from ``text``, for a session to which its type means nothing."""
-    try:
-        return UnknownEvent.of(cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text)))
-    except ValueError:  # in a value that the typed decoder had skipped
-        return UnknownEvent.of(to_builtins(event))
+def as_unknown(text: bytes | str) -> UnknownEvent:
+    """The event in ``text``, of which a decoder has made one already, for a session to which its type means nothing."""
+    return UnknownEvent.of(cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text)))
 
 
 # --- plain objects to events ------------------------------------------------------------------------------------------
@@ -359,8 +356,6 @@ def item_from_builtins(data: JsonObject) -> Item:
 
 def session_from_builtins(data: JsonObject) -> AnySession:
     """The session in a dict, as the decoder would read it: what does not fit is left unset."""
-    if not isinstance(data, dict):
-        data = {}
     try:
         return cast(AnySession, msgspec.convert(data, cast(Any, AnySession)))
     except (TypeError, ValueError, RecursionError):

@@ -374,7 +374,8 @@ class Connection:
             session.act(HandshakeReceived(event.path, event.query, event.headers, event.subprotocols))
         elif isinstance(event, HandshakeRejected):
             return self._end_handshake(now, b"", _refusal(event))
-        elif isinstance(event, WireFault):
+        else:
+            assert isinstance(event, WireFault)  # text does not come here, and there is nothing else
             fault = Fault("protocol", event.detail, event.rule, status=event.status or None)
             if session.link.state == "handshaking":
                 fault = Fault("handshake", event.detail, event.rule, status=event.status or None)
@@ -398,8 +399,8 @@ class Connection:
         out: list[Action] = []
         for action in actions:
             if isinstance(action, TransmitMessage):
-                if wire is not None and wire.open:
-                    out.append(Transmit(wire.text(action.text)))
+                assert wire is not None  # the link is open
+                out.append(Transmit(wire.text(action.text)))
             elif isinstance(action, CloseTransport) and not action.abort and wire is not None and wire.open:
                 out.append(Transmit(wire.close(action.code, action.reason)))
             else:

@@ -401,11 +401,9 @@ class Renewal:
             self._session.step(RENEWAL, self, "internal.replayed", None)
 
     def _withhold(self, event: m.Event) -> None:
-        """``event`` is no news."""
+        """``event``, which has just been delivered, is no news."""
         out = self._session.out
-        index = next((i for i, action in enumerate(out) if isinstance(action, Deliver) and action.event is event), None)
-        if index is not None:
-            del out[index]
+        del out[next(i for i, action in enumerate(out) if isinstance(action, Deliver) and action.event is event)]
 
     # -- snapshot ------------------------------------------------------------------------------------------------------
 

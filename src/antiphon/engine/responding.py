@@ -59,6 +59,7 @@ class Output:
         index: int,
         kind: Literal["text", "audio", "function_call"],
         record: ResponseRecord,
+        stream: StreamRecord,
         format: AudioFormat = PCM16_24K,
     ) -> None:
         self.id = id
@@ -73,7 +74,7 @@ class Output:
         self._chunks: list[str] = []
         self.text_bytes = 0
         self.samples = 0
-        self.stream: StreamRecord | None = None
+        self.stream = stream
 
     def write(self, delta: str) -> None:
         """More text, transcript or arguments."""
@@ -123,7 +124,7 @@ class OutputItemState(Struct, frozen=True):
     samples: int
     format: AudioFormat
     response_id: str
-    content_index: int | None
+    content_index: int
 
 
 class Spoken(Struct, frozen=True):
@@ -293,7 +294,10 @@ class Responder:
 
     def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
         session = self._session
-        output = Output(session.next_id("item"), content.output_index, content.kind, record, self._format_of(record))
+        item_id, index = session.next_id("item"), content.output_index
+        content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
+        stream = StreamRecord(record, item_id, content_index, index)
+        output = Output(item_id, index, content.kind, record, stream, self._format_of(record))
         output.state = "in_progress"
         self.outputs[record.id][output.index] = output
         record.item_ids[output.id] = None
@@ -320,9 +324,7 @@ class Responder:
                 m.ConversationItemAdded(item=item, previous_item_id=node.previous_item_id),
             )
             session.trim()
-        content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
-        output.stream = StreamRecord(record, output.id, content_index, output.index)
-        record.streams[output.id, content_index] = output.stream
+        record.streams[output.id, content_index] = stream
         if content.kind != "function_call":
             self._emit_part(
                 output,
@@ -342,7 +344,6 @@ class Responder:
         return (AudioFormat.from_session(named) if named else None) or self._session.output_format
 
     def _emit_part(self, output: Output, event: m.ServerEvent) -> None:
-        assert output.stream is not None  # made with its item
         self._session.step(CONTENT_PART, output.stream, event.type, event)
 
     def _write(self, output: Output, content: TextDelta | ArgumentsDelta) -> None:
@@ -414,7 +415,6 @@ class Responder:
                 self._emit_part(output, m.ResponseOutputAudioDone(**ids, content_index=0))
                 self._emit_part(output, m.ResponseOutputAudioTranscriptDone(**ids, content_index=0, transcript=text))
             self._emit_part(output, m.ResponseContentPartDone(**ids, content_index=0, part=output.part()))
-        assert output.stream is not None  # made with its item
         session.step(CONTENT_PART, output.stream, "internal.item_done", None)
         output.state = status
         item = output.item(status)

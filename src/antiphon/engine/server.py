@@ -337,7 +337,9 @@ class ServerSession(Session, role=Role.SERVER):
         return self.leave()
 
     def say(self, event: m.ServerEvent | m.UnknownEvent) -> None:
-        """Put an event on the wire, with an id of its own."""
+        """Put an event on the wire, with an id of its own, unless the socket is being closed already (R-L8)."""
+        if self.link.state != "open":
+            return
         if isinstance(event, m.ServerEventBase) and event.event_id is UNSET:
             event = structs.replace(event, event_id=self.next_id("event"))
         if self.dialect == "ga":
@@ -456,7 +458,7 @@ class ServerSession(Session, role=Role.SERVER):
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         if not self.deliveries.are_ours:
-            raise self._not_mine("append_audio")
+            return super().append_audio(pcm, now)
         self._ready(now)
         size, width = byte_length(pcm), self.input_audio.format.bytes_per_sample
         if not size or size % width:
@@ -468,7 +470,7 @@ class ServerSession(Session, role=Role.SERVER):
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:
         if not self.deliveries.are_ours:
-            raise self._not_mine("audio_played")
+            return super().audio_played(item_id, content_index, samples, now)
         self._ready(now)
         if not self.deliveries.check(item_id, content_index, samples):
             return ()

@@ -373,7 +373,10 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
     for entry in state.gap:
-        session.adopt_gap(entry.audio if entry.event is None else (_command(entry.event), entry.forced))
+        waiting = entry.audio if entry.event is None else (_command(entry.event), entry.forced)
+        if waiting is None:
+            raise SnapshotError("what waits in the snapshot is neither a command nor audio")
+        session.adopt_gap(waiting)
     try:
         session.renewal.load(state.renewal, now)
     except ValueError:
@@ -414,7 +417,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
                 output.samples,
                 output.format,
                 output.record.id,
-                None if output.stream is None else output.stream.content_index,
+                output.stream.content_index,
             )
             for items in outputs.values()
             for output in items.values()
@@ -457,14 +460,13 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     params.update({key: _params(each) for key, each in state.params.items()})
     for item in state.outputs:
         record = session.responses[item.response_id]
-        output = Output(item.id, item.index, item.kind, record, item.format)
+        stream = record.streams[item.id, item.content_index]
+        output = Output(item.id, item.index, item.kind, record, stream, item.format)
         output.state = item.state
         output.name = item.name
         output.call_id = item.call_id
         output.write(item.text)
         output.samples = item.samples
-        if item.content_index is not None:
-            output.stream = record.streams[item.id, item.content_index]
         outputs[item.response_id][item.index] = output
     session.spoken = dict(state.spoken)
     session.recordings.load(state.recordings)

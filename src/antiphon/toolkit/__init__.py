@@ -38,6 +38,7 @@ from antiphon.toolkit.recorder import Journal, Recorder
 from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Registration, Router
+from antiphon.toolkit.segments import Segment, Segments
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
 from antiphon.toolkit.transcript import Line, Match, Span, Timeline, Transcript
@@ -95,6 +96,8 @@ __all__ = [
     "Router",
     "Row",
     "Seen",
+    "Segment",
+    "Segments",
     "ServerEventType",
     "SessionKeys",
     "Span",
