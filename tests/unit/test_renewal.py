@@ -640,6 +640,17 @@ class TestTheHistory:
         assert rules(talk.echo(said("b"))) == ["R-N5"]
         assert talk.renewing == "none"
 
+    def test_an_echo_that_is_not_waited_for_any_more_is_no_second_item(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.adds(said("b"), previous="a")
+        talk.next_session()
+        assert talk.client.deadline is not None
+        talk.now = talk.client.deadline
+        assert rules(talk.tick()) == ["R-N5"]
+        assert talk.echo(said("a")) == talk.echo(said("b"), previous="a") == ()
+        assert talk.ids == ["a", "b"]
+
     def test_echoes_are_not_waited_for_forever(self) -> None:
         talk = Dialled()
         talk.adds(said("a"))
@@ -934,3 +945,12 @@ def test_a_session_of_the_beta_is_renewed_in_its_own_words() -> None:
     items = [event["item"] for event in told if event["type"] == "conversation.item.create"]
     assert update == {"modalities": ["text"]}
     assert [part["type"] for part in items[-1]["content"]] == ["text"]
+
+
+def test_a_call_that_a_transcription_session_was_told_of_is_unknown_to_the_next() -> None:
+    talk = Dialled(session_type="transcription")
+    talk.hear("session.updated", session={"type": "transcription"})
+    talk.adds({"id": "c", "type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"})
+    talk.next_session()
+    output = m.FunctionCallOutputItem(call_id="call_1", output="42")
+    assert talk.refused(lambda: talk.say(m.ConversationItemCreate(item=output))).code == "invalid_tool_call_id"

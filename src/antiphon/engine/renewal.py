@@ -90,11 +90,10 @@ class RenewalRules:
 
     @staticmethod
     def give_up(renewal: Renewal, session: ClientSession, _event: object) -> None:
-        missing = len(renewal.replay.expected)
+        missing = renewal.replay.give_up()
         session.report(
             "R-N5", None, f"{missing} items of the history were not echoed within arbiter.request_timeout_ns"
         )
-        renewal.replay.forget()
         if renewal.is_plannable:
             RenewalRules.plan(renewal, session, None)
 
@@ -207,7 +206,8 @@ class Renewal:
         session = self._session
         if session.config.renewal.replay and session.config.transport == "websocket":
             session.conversation.renew(make_portable)
-            session.calls = {call_id: None for node in session.conversation if (call_id := call_of(node)) is not None}
+            known = session.conversation if self._gives_history else ()
+            session.calls = {call_id: None for node in known if (call_id := call_of(node)) is not None}
             for node in session.conversation:
                 given = self._gives_history and item_of(node, session.calls) is not None
                 node.held_as = "text" if given else "nothing"
