@@ -249,9 +249,22 @@ def ask(**params: Any) -> m.ResponseCreate:
     return m.ResponseCreate(response=m.ResponseCreateParams(**params))
 
 
-def test_a_transcription_session_has_no_responses() -> None:
-    talk = Talk(session={"type": "transcription"})
-    assert refusal(talk, m.ResponseCreate()) == ("R-S9", None, None)
+@pytest.mark.parametrize("event", [m.ResponseCreate(), m.ResponseCancel(), m.OutputAudioBufferClear()])
+@pytest.mark.parametrize("transport", ["websocket", "webrtc", "sideband"])
+def test_a_transcription_session_has_no_responses(event: m.ClientEvent, transport: str) -> None:
+    error = Talk(session={"type": "transcription"}, transport=transport).refused(event)
+    assert (error.rule, error.code, error.param) == ("R-S9", "invalid_value", "type")
+
+
+def test_nor_has_one_that_has_not_shown_itself() -> None:
+    talk = Talk(begun=False, session_type="transcription")
+    assert talk.refused(m.ResponseCreate()).rule == "R-S9"
+    talk.client.opened(0)
+    assert talk.refused(m.ResponseCreate()).rule == "R-S9"
+
+
+def test_what_the_session_says_of_its_kind_counts_more_than_what_was_expected() -> None:
+    assert accepted(Talk(session_type="transcription"), m.ResponseCreate())
 
 
 def test_a_response_speaks_in_the_voice_that_was_heard() -> None:

@@ -85,10 +85,13 @@ Problems: TypeAlias = Iterator[LocalProtocolError]
 
 
 def _kind_of_session(session: ClientSession, event: m.ClientEvent) -> Problems:
-    """Why this kind of session does not know ``event``, or does not take it any more (R-X1, R-X3)."""
+    """Why this kind of session does not know ``event``, or does not take it any more (R-S9, R-X1, R-X3)."""
     if not session.translates:
         if event.type in m.TRANSLATION_EVENTS:
             yield _error(f"only a translation session knows {event.type}", "R-X1", "invalid_value", "type")
+        elif session.transcribes and event.type.startswith(translation.OF_RESPONSES):
+            message = f"a transcription session has no responses, and does not know {event.type}"
+            yield _error(message, "R-S9", "invalid_value", "type")
     elif event.type not in translation.COMMANDS:
         yield _error(f"a translation session does not know {event.type}", "R-X1", "invalid_value", "type")
     elif isinstance(event, m.SessionClose) and session.place.state != "open":
@@ -311,8 +314,6 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Prob
 
 
 def _response_create(session: ClientSession, event: m.ResponseCreate) -> Problems:
-    if isinstance(session.configuration, m.TranscriptionSession):
-        yield _error("a transcription session has no responses", "R-S9")
     params = event.response
     if not isinstance(params, m.ResponseCreateParams):
         return
