@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import antiphon
 from antiphon import Deliver, Dropped, Finished, Rejected, RequestSettled, Role, SessionConfig, TimedOut
 from antiphon import messages as m
-from antiphon.toolkit import Attempt, Backoff, ErrorType, Retrier, RetryPolicy
+from antiphon.toolkit import Attempt, Backoff, ErrorType, RealtimeError, Retrier, RetryPolicy
 
 SECOND = 1_000_000_000
 STEADY = RetryPolicy(by_type=dict.fromkeys(ErrorType, Backoff(attempts=2, first_ns=SECOND, jitter=0.0)))
@@ -215,3 +215,54 @@ def test_responses_that_failed_are_remembered_up_to_a_limit() -> None:
     done = Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b"")
     assert retrier.observe(done, 0) is None
     assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None
+
+
+def test_there_must_be_room_for_one_command() -> None:
+    with pytest.raises(ValueError, match="history"):
+        Retrier(history=0)
+
+
+def test_what_tells_of_no_failure_decides_nothing() -> None:
+    retrier = with_sent(m.ResponseCreate(event_id="ask"))
+    assert retrier.observe(Deliver(m.InputAudioBufferCleared(), b""), 0) is None
+    assert retrier.observe(antiphon.Connected(1), 0) is None
+    assert retrier.observe(RequestSettled("ask", antiphon.Merged("other")), 0) is None
+    assert retrier.record == ()
+
+
+def test_responses_that_failed_before_their_outcome_are_remembered_up_to_a_limit() -> None:
+    retrier = Retrier(STEADY, history=1)
+    retrier.sent(m.ResponseCreate(event_id="ask"))
+    for response_id in ("r", "other"):
+        retrier.observe(Deliver(m.ResponseDone(response=m.Response(id=response_id, status="failed")), b""), 0)
+    assert retrier.observe(RequestSettled("ask", Finished("r", "completed")), 0) is None
+
+
+def test_a_command_is_forgotten_when_there_are_too_many() -> None:
+    retrier = Retrier(STEADY, history=1)
+    for event_id in ("first", "second"):
+        retrier.sent(m.SessionUpdate(event_id=event_id, session=m.RealtimeSession()))
+    first, second = (retrier.observe(said_no(event_id), 0) for event_id in ("first", "second"))
+    assert first is not None
+    assert second is not None
+    assert (first.why, second.why) == ("unknown command", "again")
+
+
+def test_a_response_of_somebody_else_that_failed_is_not_asked_for_again() -> None:
+    retrier = with_sent()
+    retrier.observe(Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b""), 0)
+    assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None
+    assert retrier.record == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "due"),
+    [
+        (m.SessionUpdate(event_id="e", session=m.RealtimeSession()), True),
+        (m.ConversationItemTruncate(event_id="e", item_id="a", content_index=0, audio_end_ms=1), False),
+    ],
+)
+def test_after_silence_only_what_says_the_same_twice_is_repeated(event: m.ClientEvent, due: bool) -> None:
+    retrier = with_sent(event)
+    error = RealtimeError(type=ErrorType.CONNECTION, message="gone", event_id="e")
+    assert (retrier.failed(error, 0, refused=False).due is not None) is due
