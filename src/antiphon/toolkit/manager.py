@@ -6,8 +6,10 @@ its share.
 * ``retrier`` decides what is sent again, and `EventManager.tick` sends it.
 
 With a session it follows that: feed it with the session's actions. Without one it listens by itself, to the events of
-a server or their JSON text. It reads no clock and awaits nothing of its own: instants are given, `deadline` says when
-`tick` has something to do, and what handlers return is awaited by who calls `feed_async`.
+a server or their JSON text; then nobody says what became of a `response.create`, so none is sent again.
+
+It reads no clock and awaits nothing of its own: instants are given, `deadline` says when `tick` has something to do,
+and what handlers return is awaited by who calls `feed_async`.
 """
 
 from __future__ import annotations
@@ -186,31 +188,37 @@ class EventManager(Generic[R]):
         """When `tick` has something to send, None when nothing waits."""
         return None if self._send is None else self.retrier.deadline
 
-    def tick(self, now: Instant) -> tuple[R, ...]:
-        """Send what is due to be sent again; answers what ``send`` answered. One that the session refuses by now is an
-        error like others, and is not tried again."""
+    def tick(self, now: Instant) -> tuple[tuple[m.ClientEvent, R], ...]:
+        """Send what is due to be sent again; answers each command with what ``send`` answered. One that the session
+        refuses by now is an error like others, and is not tried again (`refused`)."""
         self._pass(now)
-        answers: list[R] = []
+        sent: list[tuple[m.ClientEvent, R]] = []
         if self._send is None:
             return ()
         for event in self.retrier.due(now):
             try:
-                answers.append(self._send(event))
-            except LocalProtocolError as refused:
-                error = RealtimeError(
-                    type=ErrorType.INVALID_REQUEST,
-                    message=refused.message,
-                    code=refused.code,
-                    param=refused.param,
-                    event_id=event.event_id or None,
-                    command=event,
-                )
-                self.retrier.failed(error, now, refused=True)
-                self._remember(error)
+                answer = self._send(event)
+            except LocalProtocolError as refusal:
+                self.refused(event, refusal, now)
             else:
+                sent.append((event, answer))
                 self._retries += 1
                 self._count("client", event, now)
-        return tuple(answers)
+        return tuple(sent)
+
+    def refused(self, event: m.ClientEvent, refusal: LocalProtocolError, now: Instant) -> None:
+        """A command of `tick` was refused here, and so never sent. `tick` knows by itself, unless ``send`` is awaited
+        later."""
+        error = RealtimeError(
+            type=ErrorType.INVALID_REQUEST,
+            message=refusal.message,
+            code=refusal.code,
+            param=refusal.param,
+            event_id=event.event_id or None,
+            command=event,
+        )
+        self.retrier.failed(error, now, refused=True)
+        self._remember(error)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
