@@ -11,9 +11,9 @@ The rules are the engine's; here are sockets, deadlines and the queue before the
 
 from .client import AsyncConnection, Connector, Observer, Player, Request, connect
 from .driver import Driver
+from .managing import manage
 from .queue import ConnectionClosed, QueuePolicy, SlowConsumer
 from .server import Authorize, Handler, Server, ServerConnection, serve
-from .tap import Record
 
 __all__ = [
     "AsyncConnection",
@@ -25,11 +25,11 @@ __all__ = [
     "Observer",
     "Player",
     "QueuePolicy",
-    "Record",
     "Request",
     "Server",
     "ServerConnection",
     "SlowConsumer",
     "connect",
+    "manage",
     "serve",
 ]

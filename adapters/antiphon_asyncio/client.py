@@ -8,7 +8,7 @@ import ssl as tls
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
 from msgspec import structs
@@ -30,16 +30,17 @@ from antiphon import (
     StopAudio,
 )
 from antiphon import messages as m
+from antiphon.toolkit import Journal
 
 from .coalesce import coalesce
 from .dial import dial
 from .driver import Driver, Socket
 from .queue import BoundedQueue, ConnectionClosed, QueuePolicy
-from .tap import Record, sent_text
 
 if TYPE_CHECKING:
     from antiphon import Connection as Engine
     from antiphon import Conversation
+    from antiphon.toolkit import Router
 else:
     Conversation = object
 
@@ -117,28 +118,24 @@ class AsyncConnection:
         player: Player | None,
         ssl: tls.SSLContext | None,
         queue: QueuePolicy,
-        record: Record | None,
+        record: Journal | None,
     ) -> None:
-        from antiphon import Connection as Engine
-
         self._endpoint = endpoint
         self._fresh_key = fresh_key
         self._ssl = ssl
-        self._observer = observer
+        self._observers: tuple[Observer, ...] = () if observer is None else (observer,)
         self._player = player
-        self._record = record
         self._requests: dict[str, Request] = {}
         self._queue: BoundedQueue[Deliver] = BoundedQueue(queue, _size, coalesce)
         self._connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shutdown_timeout = config.timers.close / _NS
         self._config = ConnectionConfig(endpoint=endpoint, session=config)
         self._driver = Driver(
-            Engine(Role.CLIENT, self._config, now=time.monotonic_ns(), entropy=os.urandom),
-            deliver=self._queue.put if record is None else self._deliver_and_record,
+            self._engine(record),
+            deliver=self._queue.put,
             take=self._take,
             settle=self._settle,
             dial=self._dial,
-            written=None if record is None else self._record_sent,
         )
         resources = Resources(self.send, self._create, append_audio=self.append_audio)
         self.session = resources.session
@@ -146,6 +143,22 @@ class AsyncConnection:
         self.input_audio_buffer = resources.input_audio_buffer
         self.output_audio_buffer = resources.output_audio_buffer
         self.response = resources.response
+
+    def _engine(self, record: Journal | None) -> Engine:
+        now = time.monotonic_ns()
+        if record is None:
+            from antiphon import Connection as Engine
+
+            return Engine(Role.CLIENT, self._config, now=now, entropy=os.urandom)
+        from antiphon.toolkit import RecordedConnection, Recorder
+
+        if record.failed is None:
+            record = structs.replace(record, failed=self._cannot_record)
+        recorder = Recorder(record)
+        return RecordedConnection(Role.CLIENT, self._config, now=now, entropy=os.urandom, recorder=recorder)
+
+    def _cannot_record(self, error: Exception) -> None:
+        self._complain("the journal of an antiphon connection raised", error)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -184,6 +197,21 @@ class AsyncConnection:
         """The next event as the JSON text that it came in (UTF-8). Raises as `recv`."""
         raw = (await self._queue.get()).raw
         return raw if isinstance(raw, bytes) else raw.encode()
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer`` too with each action that is no event, from now on. Returns the function that ends it."""
+        self._observers += (observer,)
+
+        def forget() -> None:
+            self._observers = tuple(each for each in self._observers if each is not observer)
+
+        return forget
+
+    async def route(self, router: Router[AnyEvent]) -> None:
+        """Hand every event to the handlers of ``router``, and await them, until the connection ends. Raises as
+        iteration does, and as `Router.route_async`."""
+        async for event in self:
+            await router.route_async(event)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -282,9 +310,9 @@ class AsyncConnection:
             self._finish(action)
         elif self._player is not None and isinstance(action, PlayAudio | StopAudio):
             self._play(self._player, action)
-        if self._observer is not None:
+        for observer in self._observers:
             try:
-                self._observer(action)
+                observer(action)
             except Exception as error:
                 self._complain("the observer of an antiphon connection raised", error)
 
@@ -311,24 +339,8 @@ class AsyncConnection:
         if self._queue.settle() and driver.engine.closed is None:
             driver.do(driver.engine.close(driver.now(), 1000, "slow consumer"))
 
-    def _deliver_and_record(self, deliver: Deliver) -> None:
-        self._queue.put(deliver)
-        self._note("server", deliver.raw)
-
-    def _record_sent(self, data: bytes) -> None:
-        text = sent_text(data)
-        if text is not None:
-            self._note("client", text)
-
-    def _note(self, who: Literal["client", "server"], text: bytes | str) -> None:
-        assert self._record is not None  # only then is this called
-        try:
-            self._record(who, text, self._driver.now())
-        except Exception as error:
-            self._complain("the record of an antiphon connection raised", error)
-
     def _complain(self, message: str, error: Exception) -> None:
-        self._driver.loop.call_exception_handler({"message": message, "exception": error})
+        asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
 
 def _size(deliver: Deliver) -> int:
@@ -367,7 +379,7 @@ def connect(
     player: Player | None = None,
     ssl: tls.SSLContext | None = None,
     queue: QueuePolicy = QueuePolicy(),  # noqa: B008 - frozen
-    record: Record | None = None,
+    record: Journal | None = None,
 ) -> Connector:
     """A realtime conversation over a WebSocket: ``async with connect(url, api_key=...) as connection``.
 
@@ -378,7 +390,7 @@ def connect(
 
     ``observer`` is called with each action that is no event (`PlayAudio`, `StopAudio`, `Report`, `RequestSettled`,
     `Connected`, `Closed`, …), ``player`` with the audio; what they raise goes to the loop's exception handler.
-    ``record`` sees every message of both directions.
+    ``record`` is given a journal of the session, which `antiphon.toolkit.Replay` can play.
 
     Entering waits until the WebSocket is open (bounded by ``config.timers``) and raises `RemoteProtocolError` when it
     cannot be: unreachable, not trusted, refused (``error.fault.status`` is the HTTP status), no WebSocket. Leaving

@@ -38,7 +38,7 @@ class Driver:
     ``deliver`` takes each `Deliver`, ``take`` every other action that is the application's; both are called in causal
     order, may call `do` again, and must not raise. ``settle`` is called after each batch of actions, ``left`` when
     nothing is left behind. ``dial(socket)`` connects a socket for `OpenTransport` and raises OSError or ValueError when
-    it cannot; a server needs none. ``written`` sees what goes out.
+    it cannot; a server needs none.
     """
 
     def __init__(
@@ -50,7 +50,6 @@ class Driver:
         settle: Callable[[], None],
         left: Callable[[], None] = lambda: None,
         dial: Callable[[Socket], Coroutine[object, object, None]] | None = None,
-        written: Callable[[bytes], None] | None = None,
     ) -> None:
         self.engine = engine
         self.loop = asyncio.get_running_loop()
@@ -66,7 +65,6 @@ class Driver:
         self._settle = settle
         self._left = left
         self._dial = dial
-        self._written = written
         self._pump = Pump(engine)
         self._performing = False
         self._writes: list[bytes] = []
@@ -108,8 +106,6 @@ class Driver:
     def _perform(self, action: Action) -> None:
         if isinstance(action, Transmit):
             self._writes.append(action.data)
-            if self._written is not None:
-                self._written(action.data)
         elif isinstance(action, CloseTransport):
             self._flush()
             self._close_socket(abort=action.abort)

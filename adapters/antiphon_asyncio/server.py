@@ -8,9 +8,10 @@ import ssl as tls
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from antiphon import (
     Action,
@@ -30,10 +31,10 @@ from antiphon import (
     TranscriptFailed,
 )
 from antiphon import messages as m
+from antiphon.toolkit import Journal, Recorder
 
 from .driver import Driver, Socket
 from .queue import BoundedQueue, ConnectionClosed, QueuePolicy
-from .tap import Record, sent_text
 
 if TYPE_CHECKING:
     from antiphon import Connection as Engine
@@ -64,22 +65,29 @@ class ServerConnection:
     """
 
     def __init__(self, config: SessionConfig, server: Server, queue: QueuePolicy) -> None:
-        from antiphon import Connection as Engine
-
         self._server = server
         self._queue: BoundedQueue[Action] = BoundedQueue(queue, _size)
         self._listener: Callable[[Action], object] | None = None
-        self._record: Record | None = None
+        self._recorder = Recorder() if server.records else None
         self.handshake: HandshakeReceived | None = None
         """What the client asked for: path, query, headers, subprotocols."""
         self._driver = Driver(
-            Engine(Role.SERVER, ConnectionConfig(session=config), now=time.monotonic_ns(), entropy=os.urandom),
+            self._engine(ConnectionConfig(session=config)),
             deliver=self._deliver,
             take=self._take,
             settle=self._settle,
             left=self._left,
-            written=self._written,
         )
+
+    def _engine(self, config: ConnectionConfig) -> Engine:
+        now = time.monotonic_ns()
+        if self._recorder is None:
+            from antiphon import Connection as Engine
+
+            return Engine(Role.SERVER, config, now=now, entropy=os.urandom)
+        from antiphon.toolkit import RecordedConnection
+
+        return RecordedConnection(Role.SERVER, config, now=now, entropy=os.urandom, recorder=self._recorder)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -179,8 +187,6 @@ class ServerConnection:
         self._server.ended(self)
 
     def _deliver(self, deliver: Deliver) -> None:
-        if self._record is not None:
-            self._note(self._record, "client", deliver.raw)
         self._hand_on(deliver)
 
     def _take(self, action: Action) -> None:
@@ -209,16 +215,17 @@ class ServerConnection:
         if self._listener is None and self._queue.settle():
             self.close(1011, "overloaded")
 
-    def _written(self, data: bytes) -> None:
-        if self._record is not None and (text := sent_text(data)) is not None:
-            self._note(self._record, "server", text)
+    def _begin_journal(self, journal: Journal | None) -> None:
+        if self._recorder is None:
+            return
+        if journal is None:
+            self._recorder.end()
+        else:
+            failed = journal.failed if journal.failed is not None else self._cannot_record
+            self._recorder.attach(structs.replace(journal, failed=failed))
 
-    def _note(self, record: Record, who: Literal["client", "server"], text: bytes | str) -> None:
-        try:
-            record(who, text, self._driver.now())
-        except Exception as error:
-            self._record = None  # a full disk would say so at every message
-            self._fail("the record of an antiphon server raised", error, close=False)
+    def _cannot_record(self, error: Exception) -> None:
+        self._fail("the journal of an antiphon server raised", error, close=False)
 
     def _fail(self, message: str, error: Exception, *, close: bool = True) -> None:
         self._driver.loop.call_exception_handler({"message": message, "exception": error})
@@ -234,7 +241,7 @@ class ServerConnection:
         try:
             refusal = server.refusal(handshake)
             if refusal is None:
-                self._record = server.recorder(self)
+                self._begin_journal(server.journal(self))
         except Exception as error:
             self._fail("a handshake could not be judged by an antiphon server", error, close=False)
             refusal = 500, "The server had an error while it processed the handshake."
@@ -283,7 +290,7 @@ class Server:
         authorize: Authorize | None,
         subprotocols: Sequence[str],
         queue: QueuePolicy,
-        record: Callable[[ServerConnection], Record] | None,
+        record: Callable[[ServerConnection], Journal | None] | None,
     ) -> None:
         self._handler = handler
         self._host = host
@@ -368,8 +375,13 @@ class Server:
             return 404, "There is nothing here. The Realtime API is at /v1/realtime."
         return self._authorize(handshake) if self._authorize is not None else None
 
-    def recorder(self, connection: ServerConnection) -> Record | None:
-        """The record of a connection that was let in."""
+    @property
+    def records(self) -> bool:
+        """Whether anybody may want a journal of a connection."""
+        return self._record is not None
+
+    def journal(self, connection: ServerConnection) -> Journal | None:
+        """The journal of a connection that was let in."""
         return self._record(connection) if self._record is not None else None
 
     def begin(self, connection: ServerConnection) -> None:
@@ -404,7 +416,7 @@ async def serve(
     authorize: Authorize | None = None,
     subprotocols: Sequence[str] = ("realtime",),
     queue: QueuePolicy = QueuePolicy(),  # noqa: B008 - frozen
-    record: Callable[[ServerConnection], Record] | None = None,
+    record: Callable[[ServerConnection], Journal | None] | None = None,
 ) -> Server:
     """Listen for Realtime clients on any path that ends in ``/realtime``; ``port`` 0 takes a free one.
 

@@ -28,6 +28,8 @@ _COMMANDS: Final = {
     "serve": "run a Realtime server",
     "talk": "hold one conversation with a Realtime server",
     "check": "hold recorded sessions against the rules of the protocol",
+    "replay": "live through a recorded session again",
+    "analyze": "tell what happened in recorded sessions: figures, a timeline, tables",
 }
 
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     parser = _Parser(
         prog="antiphon",
-        description="A Realtime voice session on either end: serve one, hold one, check a recorded one.",
+        description="A Realtime voice session on either end: serve one, hold one, check or analyze recorded ones.",
         epilog="'antiphon COMMAND -h' shows the arguments of a command, with examples.",
         allow_abbrev=False,
     )

@@ -9,8 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from antiphon.toolkit import CutLine, Entry, Foreign
 from antiphon_cli.console import Console, ExitCode, clean
-from antiphon_cli.journal import CutLine, Entry, JournalError, read_journal
+from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Open, Transport, Violation, tells_of_webrtc
 
 __all__ = ["EXAMPLES", "Verdict", "add_arguments", "check_entries", "run"]
@@ -91,6 +92,9 @@ def check_entries(
     try:
         for entry in entries:
             lines = entry.number
+            if isinstance(entry, Foreign):
+                unreadable = f"{name}:{entry.number}: {entry.reason}"
+                break
             if isinstance(entry, CutLine):
                 notes.append(f"line {entry.number} is cut short and was passed over")
             violations += observer.feed(entry)

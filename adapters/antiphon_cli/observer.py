@@ -8,8 +8,8 @@ server said is received. No timer fires: a recording shows what came, not what s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Final, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -19,9 +19,14 @@ from antiphon import codec
 from antiphon import messages as m
 from antiphon.machines import RULES
 from antiphon.messages import ClientEventBase
-from antiphon_cli.journal import Direction, Entry, Note, Row
+from antiphon.toolkit import Direction, Entry, Note, Row
 
-__all__ = ["Observer", "Open", "Transport", "Violation", "tells_of_webrtc"]
+if TYPE_CHECKING:
+    AnyEvent: TypeAlias = m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed
+else:
+    AnyEvent = object
+
+__all__ = ["AnyEvent", "Observer", "Open", "Transport", "Violation", "tells_of_webrtc"]
 
 Transport = Literal["websocket", "webrtc", "sideband"]
 
@@ -57,10 +62,22 @@ class Observer:
     recording says the same from its line on, best in its first. A recording whose first server event is a
     ``session.updated`` that the client asked for is that of a sideband, which announces nothing. ``transport`` is what
     the recording was taken from, where that is known.
+
+    ``on_event`` gets each event that could be read, with its row and its instant (that of the row, never before an
+    earlier one; None where the row tells none); ``on_action`` what the session does, with the session's clock.
     """
 
-    def __init__(self, *, audio_cut: bool = False, transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        audio_cut: bool = False,
+        transport: Transport | None = None,
+        on_event: Callable[[Row, AnyEvent, int | None], None] | None = None,
+        on_action: Callable[[antiphon.Action, int], None] | None = None,
+    ) -> None:
         self.audio_cut = audio_cut
+        self._on_event = on_event
+        self._on_action = on_action
         self.events: dict[Direction, int] = {"client": 0, "server": 0}
         self.forgotten = 0
         """How often the engine's own bounds were met, so that the oldest was forgotten: no fault of anybody."""
@@ -76,6 +93,11 @@ class Observer:
     def transport(self) -> Transport | None:
         """What the recording was taken from, None as long as that is open."""
         return None if self._session is None else self._session.config.transport
+
+    @property
+    def session(self) -> antiphon.ClientSession | None:
+        """The session that was stepped through, None before its first event: its views tell what it came to."""
+        return self._session
 
     def feed(self, entry: Entry) -> list[Violation]:
         """Take the next entry; what it broke, or what lines that were held back until now did."""
@@ -134,8 +156,11 @@ class Observer:
         details: dict[tuple[str, str], str] = {}
         event: object = None
         for action in session.receive_message(row.event, self._now):
+            if self._on_action is not None:
+                self._on_action(action, self._now)
             if isinstance(action, antiphon.Deliver):
                 event = action.event
+                self._tell(row, event)
             elif isinstance(action, antiphon.Report):
                 details[action.rule, action.event_type] = _told(action)
         self._remember(event, row.number)
@@ -161,11 +186,11 @@ class Observer:
         if isinstance(read, codec.Rejected):
             yield self._broken(row, "R-E3" if read.kind == "depth" else "R-E1", read.detail)
             return
-        event: object = read
+        event: AnyEvent = read.event if isinstance(read, codec.Repaired) else read
         if isinstance(read, codec.Repaired):
-            event = read.event
             for problem in read.problems:
                 yield self._broken(row, "R-E5", _at(problem.path, problem.message))
+        self._tell(row, event)
         if isinstance(event, (m.UnknownEvent, m.Malformed)):
             if event.type in m.SERVER_EVENTS:
                 yield self._broken(row, "R-E6", f"{event.type} is what a server sends")
@@ -183,6 +208,10 @@ class Observer:
                 if not error.overridable or error.rule in override:
                     return
                 override.add(error.rule)
+
+    def _tell(self, row: Row, event: AnyEvent) -> None:
+        if self._on_event is not None:
+            self._on_event(row, event, None if row.at is None else self._now)
 
     @staticmethod
     def _broken(row: Row, rule: str, detail: str) -> Violation:

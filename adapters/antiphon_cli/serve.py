@@ -12,12 +12,13 @@ import signal
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import antiphon_asyncio
 import antiphon_server
+from antiphon.toolkit import Journal
 from antiphon_cli.console import Console, ExitCode, UserError, clean
-from antiphon_cli.journal import JournalError, JournalWriter
+from antiphon_cli.journal import JournalError, JournalFile
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -118,7 +119,6 @@ class _Recorder:
         self._folder = Path(folder)
         self._console = console
         self._numbers = itertools.count(1)
-        self._closing: set[asyncio.Task[None]] = set()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self._folder, os.W_OK):
@@ -126,37 +126,17 @@ class _Recorder:
         except (OSError, ValueError) as error:
             raise UserError(f"{folder}: cannot be written to: {getattr(error, 'strerror', None) or error}") from None
 
-    def __call__(self, connection: antiphon_asyncio.ServerConnection) -> antiphon_asyncio.Record:
-        """What records one session. A file that cannot be made or written is told once, and the session goes on."""
+    def __call__(self, connection: antiphon_asyncio.ServerConnection) -> Journal | None:
+        """The journal of one session. A file that cannot be made or written is told once, and the session goes on."""
         path = next(path for path in (self._path(number) for number in self._numbers) if not path.exists())
-        writer: JournalWriter | None = None
         try:
-            writer = JournalWriter(path)
+            file = JournalFile(path)
         except JournalError as error:
             self._tell(error)
-        else:
-            task = asyncio.get_running_loop().create_task(self._close_after(connection, writer))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            return None
+        return Journal(file.write, close=file.close, failed=self._tell)
 
-        def record(who: Literal["client", "server"], text: bytes | str, at: int) -> None:
-            nonlocal writer
-            if writer is not None:
-                try:
-                    writer.event(who, text, at)
-                except JournalError as error:
-                    writer = None
-                    self._tell(error)
-
-        return record
-
-    async def _close_after(self, connection: antiphon_asyncio.ServerConnection, writer: JournalWriter) -> None:
-        try:
-            await connection.wait_closed()
-        finally:
-            writer.close()
-
-    def _tell(self, error: JournalError) -> None:
+    def _tell(self, error: Exception) -> None:
         self._console.err(f"antiphon serve: {clean(str(error))}")
 
     def _path(self, number: int) -> Path:

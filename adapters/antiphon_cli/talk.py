@@ -10,18 +10,19 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import antiphon
 import antiphon_asyncio
 import antiphon_server
 from antiphon import messages as m
 from antiphon.machines import RULES
+from antiphon.toolkit import Journal
 from antiphon_audio import WavAudio, WavError, read_wav
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.devices import CHUNK_MS, RATE, Microphone, PartKey, Recording, Speaker, level
 from antiphon_cli.dialogue import Call, Dialogue
-from antiphon_cli.journal import JournalError, JournalWriter
+from antiphon_cli.journal import JournalError, JournalFile
 from antiphon_cli.screen import PlainScreen, Screen, View, screen_for
 from antiphon_cli.tools import TOOLS, call_tool
 from antiphon_server.script import welcome_script
@@ -236,8 +237,8 @@ class Talk:
         self._start = time.monotonic_ns()
         self._speaker = Speaker(self._start)
         self._recording: Recording | None = None
-        self._journal: JournalWriter | None = None
-        self._unwritten: list[tuple[Literal["client", "server"], bytes | str, int]] | None = []
+        self._journal: JournalFile | None = None
+        self._unwritten: bytearray | None = bytearray()
         self._dialogue = Dialogue(
             self._screen,
             self._heard_words,
@@ -292,7 +293,7 @@ class Talk:
             config=_ONE_SOCKET,
             observer=observe,
             player=self,
-            record=self._record if self._plan.record is not None else None,
+            record=Journal(self._record, failed=self._cannot_record) if self._plan.record is not None else None,
         )
         async with AsyncExitStack() as stack:
             try:
@@ -523,22 +524,24 @@ class Talk:
             if self._plan.output is not None:
                 self._recording = Recording(self._plan.output, time.monotonic_ns())
             if self._plan.record is not None:
-                self._journal = JournalWriter(self._plan.record)
+                self._journal = JournalFile(self._plan.record)
         except (WavError, JournalError) as error:
             raise UserError(str(error)) from None
-        unwritten, self._unwritten = self._unwritten or [], None
-        for row in unwritten:
-            self._record(*row)
-
-    def _record(self, who: Literal["client", "server"], text: bytes | str, at: int) -> None:
-        if self._unwritten is not None:
-            self._unwritten.append((who, text, at))
-        elif self._journal is not None:
+        if self._journal is not None and self._unwritten:
             try:
-                self._journal.event(who, text, at)
+                self._journal.write(bytes(self._unwritten))
             except JournalError as error:
-                self._journal = None
-                self._screen.line("error", str(error))
+                self._cannot_record(error)
+        self._unwritten = None
+
+    def _record(self, lines: bytes) -> None:
+        if self._unwritten is not None:
+            self._unwritten += lines
+        elif self._journal is not None:
+            self._journal.write(lines)
+
+    def _cannot_record(self, error: Exception) -> None:
+        self._screen.line("error", str(error))
 
     def _close_files(self) -> None:
         if self._journal is not None:

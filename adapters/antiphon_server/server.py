@@ -11,7 +11,8 @@ from msgspec import structs
 
 import antiphon_asyncio
 from antiphon import HandshakeReceived, SessionConfig
-from antiphon_asyncio import Record, Server, ServerConnection
+from antiphon.toolkit import Journal
+from antiphon_asyncio import Server, ServerConnection
 
 from .brain import BrainFactory
 from .parrot import Parrot
@@ -35,7 +36,7 @@ async def serve(
     config: SessionConfig | None = None,
     dialect: Literal["auto", "ga", "beta"] | None = None,
     ssl: tls.SSLContext | None = None,
-    record: Callable[[ServerConnection], Record] | None = None,
+    record: Callable[[ServerConnection], Journal | None] | None = None,
 ) -> Server:
     """Serve ``brain`` on ``host`` and ``port`` (0 takes a free one; `Server.port` and `Server.url` tell it).
 
@@ -43,7 +44,7 @@ async def serve(
     show it, else it gets HTTP 401: as a bearer token, in an ``api-key`` header, or in the subprotocol that browsers
     use. ``config`` is that of each session; its ``retain_input_audio`` is always on, because brains want what was said,
     and its ``dialect`` is the one that is given here, if one is.
-    ``record`` is asked once for each client for what sees its messages.
+    ``record`` is asked once for each client for a journal of its session.
 
     Raises OSError when the address cannot be had, `ScriptError` for a script that cannot be performed, `ValueError`
     for an empty key.

@@ -35,6 +35,7 @@ from antiphon import (
     TextDelta,
 )
 from antiphon import messages as m
+from antiphon.toolkit import Entry, Journal, Replay, Row, Steps, read_lines
 from antiphon_asyncio import ConnectionClosed, QueuePolicy, ServerConnection, SlowConsumer
 
 MS = 1_000_000
@@ -584,49 +585,96 @@ class TestPlayerAndObserver:
         run(body)
 
 
+class Pages:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.lines = bytearray()
+        self.closed = 0
+
+    def journal(self) -> Journal:
+        return Journal(self.lines.extend, close=self.close)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def entries(self) -> list[Entry]:
+        return list(read_lines(bytes(self.lines).splitlines(keepends=True)))
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(row.dir, json.loads(row.event)["type"]) for row in self.entries() if isinstance(row, Row)]
+
+    def replay(self) -> Replay:
+        steps = Steps(self.entries())
+        replay = Replay(steps.birth)
+        for step in steps:
+            replay.play(step)
+        return replay
+
+
 class TestRecord:
     def test_both_sides_are_recorded_in_order(self) -> None:
         async def body() -> None:
-            rows: list[tuple[str, str]] = []
-
-            def record(who: str, text: bytes | str, at: int) -> None:
-                rows.append((who, json.loads(text)["type"]))
-
-            async with both(answering("x"), record=record) as (connection, _):
+            pages = Pages()
+            async with both(answering("x"), record=pages.journal()) as (connection, _):
                 await connection.recv()
                 await connection.append_audio(bytes(9600))
                 await (await connection.response.create()).outcome()
-            assert rows[:4] == [
+            events = pages.events()
+            assert events[:4] == [
                 ("server", "session.created"),
                 ("client", "input_audio_buffer.append"),
                 ("client", "response.create"),
                 ("server", "response.created"),
             ]
-            assert rows[-1] == ("server", "response.done")
+            assert events[-1] == ("server", "response.done")
+            assert pages.closed == 1
 
         run(body)
 
     def test_a_server_records_the_same_session(self) -> None:
         async def body() -> None:
-            client: list[str] = []
-            server: list[str] = []
-
-            def into(rows: list[str]) -> antiphon_asyncio.Record:
-                return lambda who, text, at: rows.append(f"{who} {json.loads(text)['type']}")
-
-            options = {"record": lambda connection: into(server)}
-            async with both(answering("x"), server=options, record=into(client)) as (connection, _):
+            client, server = Pages(), Pages()
+            options = {"record": lambda connection: server.journal()}
+            async with both(answering("x"), server=options, record=client.journal()) as (connection, _):
                 await (await connection.response.create()).outcome()
-            assert sorted(client) == sorted(server)
+            assert sorted(client.events()) == sorted(server.events())
 
         run(body)
 
-    def test_a_record_that_raises_is_told_to_the_loop_only(self) -> None:
-        def record(who: str, text: bytes | str, at: int) -> None:
+    def test_what_either_side_recorded_replays_to_the_same_end(self) -> None:
+        async def body() -> None:
+            client, server = Pages(), Pages()
+            options = {"record": lambda connection: server.journal()}
+            async with both(answering("x"), server=options, record=client.journal()) as (connection, _):
+                await connection.append_audio(bytes(9600))
+                await (await connection.response.create()).outcome()
+                await connection.interrupt()
+            for pages in (client, server):
+                replay = pages.replay()
+                assert replay.divergence is None
+                assert replay.checked == 1
+                assert replay.engine.closed is not None
+
+        run(body)
+
+    def test_a_server_that_wants_no_journal_of_somebody_keeps_none(self) -> None:
+        async def body() -> None:
+            async with both(server={"record": lambda connection: None}) as (connection, _):
+                assert (await connection.recv()).type == "session.created"
+
+        run(body)
+
+    @pytest.mark.parametrize("side", ["client", "server"])
+    def test_a_journal_that_raises_is_told_to_the_loop_only(self, side: str) -> None:
+        def write(lines: bytes) -> None:
             raise OSError("disk full")
 
         async def body() -> None:
-            async with both(server={"record": lambda connection: record}) as (connection, _):
+            options: dict[str, object] = {"record": Journal(write)}
+            if side == "server":
+                options = {"server": {"record": lambda connection: Journal(write)}}
+            async with both(**options) as (connection, _):  # type: ignore[arg-type]  # by name
                 assert (await connection.recv()).type == "session.created"
 
         run(body, complaints=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import engine_rows, process_rows
+from bench import engine_rows, process_rows, toolkit_rows
 from bench.timing import Row
 
 HEAD = ("row", "ours", "floor or peer", "", "ratio", "budget", "met")
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
         *engine_rows.MESSAGE_LEVEL,
         *engine_rows.BYTES_LEVEL,
         engine_rows.idle_memory,
+        toolkit_rows.parts,
     ]
     if not arguments:
         parts.append(process_rows.imports)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench import engine_rows
+from bench import engine_rows, toolkit_rows
 from bench.timing import Row
 
 ROUNDS = 15
@@ -45,6 +45,10 @@ def test_an_event_costs_the_same_behind_10_items_and_behind_10_000() -> None:
     _, calls = engine_rows.growth(1)
     assert calls.ours == calls.peer, "equal work is the point; only the clock is noisy"
     check(lambda rounds: list(engine_rows.growth(rounds))[:1])
+
+
+def test_the_toolkit_adds_little_to_what_the_engine_takes() -> None:
+    check(toolkit_rows.parts)
 
 
 def test_an_idle_session_keeps_its_budget_of_memory() -> None:

@@ -63,7 +63,7 @@ def test_wrong_usage_is_one_line_with_a_hint(antiphon: Antiphon, arguments: tupl
     assert one_line(antiphon(*arguments), 2).startswith(said)
 
 
-@pytest.mark.parametrize("command", ["serve", "talk", "check"])
+@pytest.mark.parametrize("command", ["serve", "talk", "check", "analyze"])
 def test_help_shows_examples_and_exit_codes(antiphon: Antiphon, command: str) -> None:
     ran = antiphon(command, "-h")
     assert ran.code == 0

@@ -34,7 +34,7 @@ from antiphon import (
 )
 from antiphon import messages as m
 from antiphon.engine.session import session_of
-from antiphon_cli.journal import JournalError, read_lines
+from antiphon.toolkit.journal import read_lines
 from antiphon_server.script import ScriptError, parse_script
 
 MS = 1_000_000
@@ -192,8 +192,7 @@ def snapshot(data: bytes) -> None:
 
 
 def journal(data: bytes) -> None:
-    with suppress(JournalError):
-        list(read_lines(io.BytesIO(data), "journal"))
+    list(read_lines(io.BytesIO(data)))
 
 
 def script(data: bytes) -> None:

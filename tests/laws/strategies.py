@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from random import Random
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -98,68 +99,127 @@ _QUICK: Final = Durations(
 )
 
 
+MANY: Final = 1000
+"""Servers: more than any script needs."""
+
+CHOICES: Final[dict[str, tuple[Any, ...]]] = {
+    "kind": ("realtime", "realtime", "realtime", "realtime", "transcription", "translation"),
+    "transport": ("websocket", "websocket", "websocket", "webrtc", "sideband"),
+    "level": ("message", "bytes"),
+    "named": (True, False),
+    "dialled": (True, True, False),
+    "servers": (1, 1, 2, MANY),
+    "expiry": (3600, 130, 30),
+    "wall": (True, True, True, False),
+    "renew": (True, True, False),
+    "replay": (True, True, True, False),
+    "jitter": (50, 0, 100),
+    "failed_dials": (0, 0, 0, 0, 0, 0, 1, 2),
+    "dials": (1, 2, 3),
+    "early": (0, 0, 2, 5),
+    "on_active": ("queue", "queue", "refuse", "send"),
+    "merge": (True, False),
+    "tag": (True, True, False),
+    "retries": (0, 1, 3),
+    "late": ("adopt", "cancel"),
+    "on_speech": ("session", "cut", "ignore"),
+    "playback": ("device", "device", "clock"),
+    "unheard": ("truncate", "delete"),
+    "decode_audio": (True, True, True, False),
+    "dialect": ("auto", "auto", "beta"),
+    "view": ("ga", "ga", "beta"),
+    "retain": (False, True),
+    "nudge": (None, None, ""),
+    "strict": (False, False, True),
+    "request_timeout": (30 * SECOND, 30 * SECOND, 500 * MS),
+}
+"""What a `Setup` is made of, each value as often as it is worth."""
+
+_HOSTILE_CHOICES: Final[dict[str, tuple[Any, ...]]] = {
+    **CHOICES,
+    "queue_limit": (32, 2),
+    "request_timeout": (30 * SECOND, 500 * MS, 1),
+    "limits": (Limits(), Limits(), TINY),
+    "timers": (Durations(), _QUICK, _FAST),
+    "servers": (1,),
+}
+"""The same, with what makes a good application look bad: limits that are met, timers shorter than the link is slow.
+With one server, unless a law is about more: most laws replay the trace of one engine from its beginning."""
+
+_HEARD: Final = {"audio": {"input": {"transcription": {"model": "whisper-1"}, "turn_detection": None}}}
+_SESSIONS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "realtime": (
+        {},
+        {},
+        _HEARD,
+        {"output_modalities": ["text"]},
+        {"audio": {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}}},
+        {"audio": {"output": {"format": {"type": "audio/pcmu"}}, "input": {"format": {"type": "audio/pcma"}}}},
+    ),
+    "transcription": ({}, _HEARD, {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}),
+    "translation": ({}, {"audio": {"output": {"language": "de"}}}),
+}
+
+
+def _fitting(drawn: dict[str, Any]) -> dict[str, Any]:
+    """``drawn`` without what does not exist together."""
+    kind = drawn["kind"]
+    if kind == "translation":  # a WebSocket's, and GA's
+        drawn |= {"transport": "websocket", "dialect": "auto", "view": "ga"}
+    if drawn["transport"] != "websocket":  # their sockets are somebody else's: messages alone, and nothing is renewed
+        drawn |= {"level": "message", "servers": 1}
+    if drawn["servers"] > 1:  # only a client that dials by itself dials again
+        drawn["dialled"] = True
+    else:  # the end of the session is its client's: that it expires is no news of a race
+        drawn["expiry"] = 3600
+    return drawn
+
+
+def _drawn(draw: Callable[[Sequence[Any]], Any], choices: dict[str, tuple[Any, ...]], fixed: dict[str, Any]) -> Setup:
+    values = {name: fixed[name] if name in fixed else draw(each) for name, each in choices.items()}
+    values = _fitting(values)
+    return Setup(session=draw(_SESSIONS[values["kind"]]), **values, **{k: fixed[k] for k in fixed if k not in choices})
+
+
 @st.composite
 def setups(
     draw: st.DrawFn,
     stepper: Stepper = "compiled",
     *,
-    levels: Sequence[str] = ("message", "bytes"),
+    levels: Sequence[str] | None = None,
     orderly: bool = False,
-    servers: int = 1,
+    servers: int | None = None,
 ) -> Setup:
-    """How a world is set up. ``orderly``: defaults where others would make a good application look bad: no limit is
-    met, no timer shorter than the link is slow, and nobody is strict."""
-    level = draw(st.sampled_from(list(levels)))
-    return Setup(
-        level="bytes" if level == "bytes" else "message",
-        stepper=stepper,
-        seed=draw(st.integers(0, 999)),
-        named=draw(st.booleans()),
-        dialled=servers > 1 or draw(st.sampled_from([True, True, False])),
-        servers=servers,
-        expiry=3600 if servers == 1 else draw(st.sampled_from([3600, 130, 30])),
-        failed_dials=draw(st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2])),
-        dials=draw(st.sampled_from([1, 2, 3])),
-        early=draw(st.sampled_from([0, 0, 2, 5])),
-        on_active=draw(st.sampled_from(["queue", "queue", "refuse", "send"])),
-        merge=draw(st.booleans()),
-        tag=draw(st.sampled_from([True, True, False])),
-        retries=draw(st.sampled_from([0, 1, 3])),
-        late=draw(st.sampled_from(["adopt", "cancel"])),
-        queue_limit=32 if orderly else draw(st.sampled_from([32, 2])),
-        request_timeout=30 * SECOND if orderly else draw(st.sampled_from([30 * SECOND, 500 * MS, 1])),
-        on_speech=draw(st.sampled_from(["session", "cut", "ignore"])),
-        playback=draw(st.sampled_from(["device", "device", "clock"])),
-        unheard=draw(st.sampled_from(["truncate", "delete"])),
-        decode_audio=draw(st.sampled_from([True, True, True, False])),
-        dialect=draw(st.sampled_from(["auto", "auto", "beta"])),
-        view=draw(st.sampled_from(["ga", "ga", "beta"])),
-        retain=draw(st.booleans()),
-        strict=False if orderly else draw(st.sampled_from([False, False, True])),
-        limits=Limits() if orderly else draw(st.sampled_from([Limits(), Limits(), TINY])),
-        timers=Durations() if orderly else draw(st.sampled_from([Durations(), _QUICK, _FAST])),
-        session=draw(st.sampled_from(_SESSIONS if orderly else [*_SESSIONS, {"type": "translation"}])),
-    )
+    """How a world is set up. ``orderly``: where both ends keep the rules, and are to understand each other."""
+    fixed: dict[str, Any] = {"stepper": stepper, "seed": draw(st.integers(0, 999))}
+    if servers is not None:
+        fixed["servers"] = servers
+        fixed["transport"] = "websocket"
+    if levels is not None:
+        fixed["level"] = draw(st.sampled_from(list(levels)))
+        if fixed["level"] == "bytes":
+            fixed["transport"] = "websocket"
+    choices = CHOICES if orderly else _HOSTILE_CHOICES
+    return _drawn(lambda values: draw(st.sampled_from(list(values))), choices, fixed)
 
 
-_SESSIONS: Final[list[dict[str, Any]]] = [
-    {},
-    {},
-    {"output_modalities": ["text"]},
-    {"audio": {"input": {"turn_detection": None}}},
-    {"audio": {"output": {"format": {"type": "audio/pcmu"}}, "input": {"format": {"type": "audio/pcma"}}}},
-]
+def setup_of(seed: int, stepper: Stepper = "compiled") -> Setup:
+    """An orderly one without Hypothesis: for tests that need many, or the same one again."""
+    return _drawn(Random(f"setup {seed}").choice, CHOICES, {"stepper": stepper, "seed": seed})
+
 
 # -- scripts -----------------------------------------------------------------------------------------------------------
 
 APPLICATION: Final = (
-    "say", "say", "ask", "ask", "call", "output", "cancel", "speak", "speak", "commit", "clear", "configure",
-    "delete", "retrieve", "truncate", "listen", "stopped", "interrupt",
+    "say", "say", "ask", "ask", "ask", "call", "output", "work", "cancel", "speak", "speak", "append", "commit",
+    "clear", "configure", "configure", "delete", "retrieve", "truncate", "listen", "listen", "stopped", "interrupt",
+    "hush", "end",
 )  # fmt: skip
 BRAIN: Final = (
-    "think", "think", "think", "think", "answer", "hear", "hear", "transcribe", "inform", "turn", "turn", "talk",
+    "think", "think", "think", "think", "think", "answer", "hear", "hear", "transcribe", "deliver", "deliver",
+    "inform", "turn", "turn", "talk", "silence",
 )  # fmt: skip
-TIME: Final = ("wait", "wait", "lag", "tick")
+TIME: Final = ("wait", "wait", "wait", "lag", "tick", "age")
 ORDERLY: Final = APPLICATION + BRAIN + TIME
 """What peers do that both keep the rules, over a link that holds."""
 

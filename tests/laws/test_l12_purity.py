@@ -188,6 +188,7 @@ DOCUMENTED = frozenset(
         "antiphon.messages",
         "antiphon.messages.values",
         "antiphon.machines",
+        "antiphon.toolkit",
         "antiphon.engine.codec",  # one event from its text, for files of events
         "antiphon.engine.conversation",  # the class behind `Session.conversation`, for annotations
     )
@@ -265,7 +266,7 @@ def test_adapters_use_public_modules_only() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["antiphon", "antiphon.messages", "antiphon.machines"])
+@pytest.mark.parametrize("module", ["antiphon", "antiphon.messages", "antiphon.machines", "antiphon.toolkit"])
 def test_an_import_loads_nothing_that_could_touch_the_world(module: str) -> None:
     """`websockets` comes with `Connection`, on first use. (`threading`, `time` and `uuid` come with msgspec.)"""
     heavy = ("asyncio", "ssl", "socket", "select", "selectors", "random", "secrets", "websockets", "trio")

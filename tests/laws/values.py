@@ -93,6 +93,10 @@ class Line(NamedTuple):
 class Setup(Struct, frozen=True, kw_only=True):
     """Everything about a world but its script. Times are ns, ``session`` is what the server's sessions begin with."""
 
+    kind: Literal["realtime", "transcription", "translation"] = "realtime"
+    transport: Literal["websocket", "webrtc", "sideband"] = "websocket"
+    """Which way the client has; over the other two the server delivers the audio and hears the microphone by itself. A
+    sideband is told nothing of its session: that was told to the call."""
     level: Literal["message", "bytes"] = "message"
     stepper: Stepper = "compiled"
     seed: int = 0
@@ -106,6 +110,13 @@ class Setup(Struct, frozen=True, kw_only=True):
     socket ends the client."""
     expiry: int = 3600
     """s after which a server's session expires."""
+    wall: bool = True
+    """Whether the drivers tell the time of day; without it no session expires."""
+    renew: bool = True
+    replay: bool = True
+    jitter: int = 50
+    nudge: str | None = None
+    """Another `idle_nudge` than the default one."""
     dials: int = 1
     early: int = 0
     """So many acts come before anybody dials."""
@@ -143,7 +154,9 @@ class Setup(Struct, frozen=True, kw_only=True):
                 retain_output_audio=self.retain,
                 rate_limits=(m.RateLimit(name="tokens", limit=7),) if self.retain else (),
                 unix_expiry_s=self.expiry,
-                session=self.session,
+                session={"type": self.kind, **self.session},
+                transport="websocket" if self.transport == "websocket" else "webrtc",
+                **({} if self.nudge is None else {"idle_nudge": self.nudge}),
             )
         return SessionConfig(
             dialect=self.dialect,
@@ -157,7 +170,15 @@ class Setup(Struct, frozen=True, kw_only=True):
             playback=self.playback,
             unheard=self.unheard,
             dials=self.dials,
-            renewal=RenewalPolicy(reconnect=self.servers > 1, backoff_cap=600 * MS),
+            transport=self.transport,
+            session_type=self.kind,
+            renewal=RenewalPolicy(
+                reconnect=self.servers > 1,
+                renew=self.renew,
+                replay=self.replay,
+                jitter=self.jitter,
+                backoff_cap=600 * MS,
+            ),
             arbiter=ArbiterPolicy(
                 on_active=self.on_active,
                 merge_tool_outputs=self.merge,

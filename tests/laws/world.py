@@ -8,74 +8,22 @@ and plays the same way every time. No rule of the protocol is known here beyond 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, Self
+from typing import Self
 
 import msgspec
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 import antiphon
-from antiphon import (
-    ArgumentsDelta,
-    AudioDelta,
-    Content,
-    Deliver,
-    InputCommitted,
-    ItemFinished,
-    ItemStarted,
-    PlayAudio,
-    RequestSettled,
-    ResponseCancelled,
-    ResponseFinished,
-    ResponseRequested,
-    StopAudio,
-    TextDelta,
-    TranscriptCompleted,
-    TranscriptDelta,
-    TranscriptFailed,
-    inputs,
-)
+from antiphon import ResponseFinished, inputs
 from antiphon import messages as m
 
-from .link import Link, Watch, unwatched
-from .values import MS, SECOND, SIDES, Act, Outcome, Refused, Setup, Side
+from .application import Application, chosen
+from .brain import Brain
+from .values import MS, SECOND, SIDES, Act, Side
 
 
-class _Part:
-    """One audio part as the device sees it; samples."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.played = 0
-
-
-class _Job:
-    """A response that the brain owes content for."""
-
-    def __init__(self, response_id: str, speaks: bool) -> None:
-        self.response_id = response_id
-        self.speaks = speaks
-        self.kinds: list[Literal["text", "audio", "function_call"]] = []
-        self.open: list[int] = []
-        self.cancelled = False
-
-
-class World(Link):
+class World(Application, Brain):
     """A `Link` with people."""
-
-    def __init__(self, setup: Setup, watch: Watch = unwatched) -> None:
-        super().__init__(setup, watch)
-        # the application and the player
-        self.asked: list[str] = []
-        self.settled: list[RequestSettled] = []
-        self.created: dict[str, None] = {}
-        """The items that the application made under names of its own, and does not want deleted."""
-        self._calls: list[str] = []
-        self._parts: dict[tuple[str, int], _Part] = {}
-        self._stops: list[StopAudio] = []
-        self._made = 0
-        # the brain and the voice detector
-        self._jobs: list[_Job] = []
-        self._heard: list[str] = []
 
     # -- playing -------------------------------------------------------------------------------------------------------
 
@@ -118,38 +66,16 @@ class World(Link):
         else:
             self._server_told(action)
 
-    def _client_told(self, action: antiphon.Action) -> None:
-        if isinstance(action, PlayAudio):
-            part = self._parts.setdefault((action.item_id, action.content_index), _Part())
-            part.received = action.start + len(action.audio) // action.format.bytes_per_sample
-        elif isinstance(action, StopAudio):
-            self._stops.append(action)
-        elif isinstance(action, RequestSettled):
-            self.settled.append(action)
-        elif isinstance(action, Deliver) and isinstance(action.event, m.ResponseOutputItemDone):
-            item = action.event.item
-            if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
-                self._calls.append(item.call_id)
-
-    def _server_told(self, action: antiphon.Action) -> None:
-        if isinstance(action, ResponseRequested):
-            modalities = action.params.output_modalities or ["audio"]
-            self._jobs.append(_Job(action.response_id, "audio" in modalities))
-        elif isinstance(action, ResponseCancelled):
-            for job in self._jobs:
-                job.cancelled = job.cancelled or job.response_id == action.response_id
-        elif isinstance(action, InputCommitted):
-            self._heard.append(action.item_id)
-
-    def left(self) -> None:
-        self._jobs.clear()
-        self._heard.clear()
-
     # -- the link's acts -----------------------------------------------------------------------------------------------
 
     def do_wait(self, act: Act) -> None:
         """Time passes: nothing, a moment, or longer than any timer."""
         self.advance((0, 1, 20, 100, 600, 3000, 12_000, 31_000)[act.a % 8])
+
+    def do_age(self, _act: Act) -> None:
+        """Time passes, long enough for a session to be renewed; not where so much of it is a matter of many probes."""
+        if self.setup.timers.ping >= SECOND:
+            self.advance(71_000)
 
     def do_lag(self, act: Act) -> None:
         """From now on the link is this slow."""
@@ -168,186 +94,11 @@ class World(Link):
         """A tick that nobody needs."""
         self.feed(SIDES[act.a % 2], inputs.Tick())
 
-    # -- the application's acts ----------------------------------------------------------------------------------------
-
-    def command(self, event: m.ClientEvent) -> Outcome:
-        """The application sends ``event``."""
-        outcome = self.feed("client", inputs.Send(event))
-        if not isinstance(outcome, Refused):
-            if isinstance(event, m.ConversationItemCreate) and isinstance(event.item.id, str):
-                self.created[event.item.id] = None
-            elif isinstance(event, m.ConversationItemDelete):
-                self.created.pop(event.item_id, None)
-        return outcome
-
-    def _items(self) -> list[str]:
-        return [node.id for node in self.client.conversation]
-
-    def _name(self, prefix: str) -> str:
-        self._made += 1
-        return f"{prefix}_{self._made}"
-
-    def do_say(self, act: Act) -> None:
-        """An item of text: of any role, with or without an id, at the end, the front, or behind another."""
-        roles: tuple[tuple[str, m.Content], ...] = (
-            ("user", m.InputText(text="hello é")),
-            ("system", m.InputText(text="be kind")),
-            ("assistant", m.OutputText(text="I was")),
-            ("user", m.InputAudio(audio="AAAA", transcript="la")),
-        )
-        role, content = roles[act.a % 4]
-        items = self._items()
-        previous = (UNSET, UNSET, None, "", "root", items[act.b % len(items)] if items else "root")[act.b % 6]
-        name = self._name("mine") if act.a % 3 else UNSET
-        self.command(
-            m.ConversationItemCreate(
-                item=m.MessageItem(id=name, role=role, content=[content]), previous_item_id=previous
-            )
-        )
-
-    def do_call(self, act: Act) -> None:
-        """A call of a function that was made elsewhere becomes part of the history."""
-        call_id = self._name("call")
-        item = m.FunctionCallItem(id=self._name("mine"), name="look_up", call_id=call_id, arguments="{}")
-        if not isinstance(self.command(m.ConversationItemCreate(item=item)), Refused):
-            self._calls.append(call_id)
-
-    def do_output(self, act: Act) -> None:
-        """The output of a call."""
-        if self._calls:
-            item = m.FunctionCallOutputItem(call_id=self._calls[act.a % len(self._calls)], output="42")
-            self.command(m.ConversationItemCreate(item=item))
-
-    def do_ask(self, act: Act) -> None:
-        """`response.create`: plain, with parameters, out of band."""
-        params = (
-            UNSET,
-            UNSET,
-            m.ResponseCreateParams(),
-            m.ResponseCreateParams(conversation="none", output_modalities=["text"]),
-            m.ResponseCreateParams(instructions="shortly", metadata={"mine": str(act.b)}),
-            m.ResponseCreateParams(conversation="none", metadata={"mine": "x"}, input=[]),
-            m.ResponseCreateParams(audio=m.AudioConfig(output=m.AudioOutput(format=m.AudioFormat(type="audio/pcma")))),
-        )[act.a % 7]
-        event_id = self._name("ask")
-        if not isinstance(self.command(m.ResponseCreate(event_id=event_id, response=params)), Refused):
-            self.asked.append(event_id)
-
-    def do_cancel(self, act: Act) -> None:
-        """`response.cancel`: of whatever runs, or of one by name."""
-        running = [record.id for record in self.client.responses.values() if record.is_open]
-        name = running[act.b % len(running)] if running and act.a % 2 else UNSET
-        self.command(m.ResponseCancel(response_id=name))
-
-    def do_speak(self, act: Act) -> None:
-        """Microphone audio."""
-        format = self.client.input_audio_buffer.format
-        ms = (20, 40, 110, 250)[act.a % 4]
-        self.feed("client", inputs.AppendAudio(b"\x01" * (format.rate * ms // 1000 * format.bytes_per_sample)))
-
-    def do_commit(self, _act: Act) -> None:
-        """`input_audio_buffer.commit`"""
-        self.command(m.InputAudioBufferCommit())
-
-    def do_clear(self, _act: Act) -> None:
-        """`input_audio_buffer.clear`"""
-        self.command(m.InputAudioBufferClear())
-
-    def do_configure(self, act: Act) -> None:
-        """`session.update` of one thing."""
-        self.command(m.SessionUpdate(session=_UPDATES[act.a % len(_UPDATES)]))
-
-    def do_delete(self, act: Act) -> None:
-        """`conversation.item.delete`"""
-        for item_id in _chosen(self._items(), act.a):
-            self.command(m.ConversationItemDelete(item_id=item_id))
-
-    def do_retrieve(self, act: Act) -> None:
-        """`conversation.item.retrieve`"""
-        for item_id in _chosen(self._items(), act.a):
-            self.command(m.ConversationItemRetrieve(item_id=item_id))
-
-    def do_truncate(self, act: Act) -> None:
-        """`conversation.item.truncate`, by an application that cuts by itself (where it takes audio at all)."""
-        if not self.setup.decode_audio:
-            return
-        for item_id in _chosen(self._items(), act.a):
-            self.command(m.ConversationItemTruncate(item_id=item_id, content_index=0, audio_end_ms=act.b * 7))
-
-    def do_listen(self, act: Act) -> None:
-        """The device reports how far it has played a part: a little further each time, or to its end."""
-        if self._parts:
-            key = list(self._parts)[act.a % len(self._parts)]
-            part = self._parts[key]
-            part.played = min(part.received, part.played + (240, 1000, 10**9)[act.b % 3])
-            self.feed("client", inputs.AudioPlayed(*key, part.played))
-
-    def do_stopped(self, act: Act) -> None:
-        """The device answers a `StopAudio`, late perhaps."""
-        if self._stops:
-            stop = self._stops.pop(act.a % len(self._stops))
-            part = self._parts.get((stop.item_id, stop.content_index), _Part())
-            self.feed("client", inputs.AudioStopped(stop.item_id, stop.content_index, part.played + act.b % 300))
-
-    def do_interrupt(self, _act: Act) -> None:
-        """The button."""
-        self.feed("client", inputs.Interrupt())
-
     def do_close(self, act: Act) -> None:
         """One end closes."""
         self.feed(SIDES[act.a % 2], inputs.Close(*((1000, "") if act.b % 2 else (4001, "enough"))))
 
-    # -- the brain's acts ----------------------------------------------------------------------------------------------
-
-    def _say(self, content: Content) -> Outcome:
-        outcome = self.feed("server", inputs.Generate(content))
-        if isinstance(content, ResponseFinished):
-            self._jobs = [job for job in self._jobs if job.response_id != content.response_id]
-        return outcome
-
-    def do_think(self, act: Act) -> None:
-        """The brain goes on with one of its responses: another item, more of an open one, its end, the end of all."""
-        if not self._jobs:
-            return
-        job = self._jobs[act.a % len(self._jobs)]
-        ended = job.cancelled or self.server.closed is not None
-        choice = 9 if ended and act.b % 3 == 0 else act.b % 10
-        if choice == 9:
-            self._say(_endings(job.response_id)[act.a % 3])
-        elif choice < 2 or not job.open:
-            kinds: Sequence[Literal["text", "audio", "function_call"]] = (
-                ("audio", "audio", "function_call", "text") if job.speaks else ("text", "text", "function_call")
-            )
-            kind = kinds[act.b % len(kinds)]
-            index = len(job.kinds)
-            job.kinds.append(kind)
-            job.open.append(index)
-            name = "look_up" if kind == "function_call" else ""
-            self._say(ItemStarted(response_id=job.response_id, output_index=index, kind=kind, name=name))
-        elif choice == 8:
-            index = job.open.pop(act.a % len(job.open))
-            self._say(ItemFinished(response_id=job.response_id, output_index=index))
-        else:
-            self._say(self._delta(job, job.open[act.a % len(job.open)], act.b))
-
-    def _delta(self, job: _Job, index: int, b: int) -> Content:
-        kind = job.kinds[index]
-        text = ("la ", "é", "wörld ", "")[b % 4]
-        if kind == "function_call":
-            return ArgumentsDelta(response_id=job.response_id, output_index=index, delta='{"x": 1}')
-        if kind == "audio" and b % 2:
-            width = self.server.output_format.bytes_per_sample
-            return AudioDelta(response_id=job.response_id, output_index=index, audio=b"\x02" * (width * (480 + b * 37)))
-        return TextDelta(response_id=job.response_id, output_index=index, delta=text)
-
-    def do_answer(self, act: Act) -> None:
-        """The brain gives a whole answer at once, or ends with nothing said."""
-        for _ in range(1 + act.b % 3):
-            self.do_think(Act("think", act.a, 0))
-            self.do_think(Act("think", act.a, 3))
-            self.do_think(Act("think", act.a, 5))
-            self.do_think(Act("think", act.a, 8))
-        self.do_think(Act("think", act.a, 9))
+    # -- acts of both ends ---------------------------------------------------------------------------------------------
 
     def do_turn(self, act: Act) -> None:
         """A request that is answered, as far as it gets: several acts that make sense in this order."""
@@ -365,28 +116,19 @@ class World(Link):
         ):  # fmt: skip
             self.perform(Act(verb, a, b))
 
-    def do_hear(self, act: Act) -> None:
-        """The voice detector hears speech begin, or end."""
-        ms = self.server.input_audio_buffer.total_ms
-        if act.a % 2:
-            self.feed("server", inputs.SpeechStarted(max(0, ms - 30)))
-        else:
-            self.feed("server", inputs.SpeechStopped(ms))
-
-    def do_transcribe(self, act: Act) -> None:
-        """News of the transcription of something that was heard."""
-        results: tuple[TranscriptDelta | TranscriptCompleted | TranscriptFailed, ...] = (
-            TranscriptDelta("la "),
-            TranscriptDelta("é"),
-            TranscriptCompleted("la é", 1.5),
-            TranscriptFailed("mumbling", "audio_unintelligible"),
+    def do_silence(self, act: Act) -> None:
+        """Nobody says anything for a while, with the microphone open and a server that waits for somebody."""
+        waits = m.RealtimeSession(
+            audio=m.AudioConfig(
+                input=m.AudioInput(turn_detection=m.TurnDetection(type="server_vad", idle_timeout_ms=5000))
+            )
         )
-        for item_id in _chosen(self._heard, act.a):
-            self.feed("server", inputs.Transcribed(item_id, 0, results[act.b % 4]))
-
-    def do_inform(self, act: Act) -> None:
-        """The server's application says something of its own."""
-        self.feed("server", inputs.Send(m.RateLimitsUpdated(rate_limits=[m.RateLimit(name="tokens", limit=act.b)])))
+        if self.setup.kind == "realtime":
+            self.command(m.SessionUpdate(session=waits))
+        for verb, a, b in (
+            ("speak", 3, 0), ("ask", 0, 0), ("wait", 3, 0), ("answer", 0, act.b), ("wait", 6, 0), ("think", 0, act.a),
+        ):  # fmt: skip
+            self.perform(Act(verb, a, b))
 
     # -- acts of nobody who keeps the rules ----------------------------------------------------------------------------
 
@@ -410,9 +152,9 @@ class World(Link):
 
     def _with_names(self, text: bytes | str, b: int) -> bytes | str:
         names = {
-            "@item": _chosen([node.id for node in self.client.conversation] or ["item_0"], b)[0],
-            "@response": _chosen(list(self.client.responses) or ["resp_0"], b)[0],
-            "@call": _chosen(self._calls or ["call_0"], b)[0],
+            "@item": chosen([node.id for node in self.client.conversation] or ["item_0"], b)[0],
+            "@response": chosen(list(self.client.responses) or ["resp_0"], b)[0],
+            "@call": chosen(self._calls or ["call_0"], b)[0],
         }
         for mark, name in names.items():
             if isinstance(text, str):  # noqa: SIM108 - one line would be too long
@@ -438,40 +180,3 @@ class World(Link):
         self.now += (1, 600, 40_000)[act.a % 3] * MS
         for side in SIDES:
             self.feed(side, inputs.Tick())
-
-
-def _chosen(names: Sequence[str], number: int) -> list[str]:
-    return [names[number % len(names)]] if names else []
-
-
-def _endings(response_id: str) -> tuple[Content, Content, Content]:
-    return (
-        ResponseFinished(response_id=response_id, input_tokens=3, output_tokens=5),
-        ResponseFinished(response_id=response_id, status="incomplete", reason="content_filter"),
-        ResponseFinished(response_id=response_id, status="failed", error_code="rate_limit_exceeded"),
-    )
-
-
-def _hearing(detection: m.TurnDetection | None) -> m.RealtimeSession:
-    return m.RealtimeSession(audio=m.AudioConfig(input=m.AudioInput(turn_detection=detection)))
-
-
-def _speaking(output: m.AudioOutput) -> m.RealtimeSession:
-    return m.RealtimeSession(audio=m.AudioConfig(output=output))
-
-
-_UPDATES: Final[tuple[m.RealtimeSession, ...]] = (
-    _hearing(None),
-    _hearing(m.TurnDetection(type="server_vad", create_response=True, interrupt_response=True)),
-    _hearing(m.TurnDetection(type="server_vad", create_response=False, interrupt_response=False)),
-    _hearing(m.TurnDetection(type="semantic_vad")),
-    _hearing(m.TurnDetection(type="server_vad", idle_timeout_ms=5000)),
-    m.RealtimeSession(output_modalities=["text"]),
-    m.RealtimeSession(output_modalities=["audio"]),
-    _speaking(m.AudioOutput(voice="verse")),
-    _speaking(m.AudioOutput(voice="alloy")),
-    m.RealtimeSession(instructions="Answer in rhymes."),
-    m.RealtimeSession(tools=[m.FunctionTool(name="look_up", parameters={"type": "object"})]),
-    m.RealtimeSession(max_output_tokens=7, tool_choice="none"),
-    m.RealtimeSession(),
-)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pybase64
 import pytest
 
+from antiphon import Prices, PriceTable
 from antiphon import messages as m
-from antiphon.toolkit import Analysis, Analytics
+from antiphon.toolkit import Analysis, Analytics, Turn
 from antiphon.toolkit.analytics import Direction
 
 MS = 1_000_000
@@ -192,7 +194,7 @@ def test_memory_does_not_grow_with_the_recording() -> None:
         analytics.observe("server", m.ResponseCreated(response=m.Response(id=f"r{number}")), number)
     assert len(analytics._by_type) <= 1025
     assert len(analytics._between) <= 1025
-    assert len(analytics._open) <= 256
+    assert len(analytics._answers) <= 256
     assert analytics.analysis().by_type["(other)"] > 0
 
 
@@ -207,3 +209,179 @@ def test_it_is_written_as_json_and_as_rows() -> None:
     assert rows["time_to_first_audio.p50", ""] == pytest.approx(20)
     assert rows["usage.unknown", ""] == 1
     assert ("turn_latency.p50", "") not in rows
+
+
+# Turns ---------------------------------------------------------------------------------------------------------------
+
+
+def turns_of(*lines: Line, played: tuple[int, int] | None = None) -> tuple[list[Turn], Analysis]:
+    """The turns, and the analysis; ``played``: after that line, so many samples of the part were played."""
+    turns: list[Turn] = []
+    analytics = Analytics(on_turn=turns.append)
+    for number, (at, direction, event) in enumerate(lines):
+        analytics.observe(direction, event, int(at * MS))
+        if played is not None and played[0] == number:
+            analytics.audio_played("i", 0, played[1])
+    before = analytics.analysis()
+    analytics.finish()
+    assert analytics.analysis() == before
+    return turns, before
+
+
+CUT = m.ConversationItemTruncated(item_id="i", content_index=0, audio_end_ms=150)
+
+
+def test_an_answer_is_told_with_its_latencies_and_what_it_used() -> None:
+    usage = m.ResponseUsage(input_tokens=10, output_tokens=5)
+    (turn,), analysis = turns_of(
+        (900, "server", STOPPED),
+        (950, "server", CREATED),
+        (1100, "server", SPOKEN),
+        (1150, "server", AUDIO),
+        (1250, "server", done(usage=usage)),
+    )
+    assert (turn.response_id, turn.status, turn.interrupted, turn.cut) == ("r", "completed", False, False)
+    assert (turn.latency_ms, turn.voice_latency_ms, turn.duration_ms) == (200, 250, 300)
+    assert (turn.first_token_ms, turn.first_audio_ms, turn.received_ms, turn.heard_ms) == (150, 200, 100, None)
+    assert (turn.usage.input_tokens, turn.created, turn.ended) == (10, 950 * MS, 1250 * MS)
+    assert analysis.voice_latency.max == 250
+
+
+def test_of_a_cut_answer_is_told_how_much_was_heard() -> None:
+    (turn,), analysis = turns_of(
+        (0, "server", CREATED), (1, "server", AUDIO), (2, "server", AUDIO), (3, "server", done()), (90, "server", CUT)
+    )
+    assert (turn.cut, turn.interrupted, turn.heard_ms, turn.received_ms) == (True, True, 150, 200)
+    assert (analysis.cuts, analysis.cut_heard_ms, analysis.cut_received_ms) == (1, 150, 200)
+    assert analysis.interruptions == 1
+
+
+def test_of_audio_that_the_recorder_shortened_no_length_is_told() -> None:
+    turns: list[Turn] = []
+    analytics = Analytics(audio_cut=True, on_turn=turns.append)
+    for event in (CREATED, AUDIO, CUT):
+        analytics.observe("server", event)
+    analytics.finish()
+    analysis = analytics.analysis()
+    assert (turns[0].heard_ms, turns[0].received_ms) == (150, 0)
+    assert (analysis.audio_received_ms, analysis.cuts, analysis.truncations.max) == (0, 0, 150)
+
+
+def test_an_answer_is_interrupted_once() -> None:
+    (turn,), analysis = turns_of(
+        (0, "server", CREATED), (1, "server", AUDIO), (2, "server", STARTED), (3, "server", CUT)
+    )
+    assert (turn.interrupted, turn.heard_ms, analysis.interruptions) == (True, 100, 1)  # never more than came
+
+
+def test_what_the_player_says_is_what_was_heard() -> None:
+    (turn,), analysis = turns_of((0, "server", CREATED), (1, "server", AUDIO), (2, "server", done()), played=(2, 1200))
+    assert (turn.heard_ms, turn.cut, analysis.cuts) == (50, False, 0)
+    (turn,), _ = turns_of((0, "server", CREATED), (1, "server", AUDIO), (2, "server", CUT), played=(1, 1200))
+    assert turn.heard_ms == 100  # the cut is confirmed last
+
+
+def test_what_was_played_of_an_unknown_part_is_passed_over() -> None:
+    analytics = Analytics()
+    analytics.audio_played("nobody", 0, 1)
+    analytics.observe("server", CUT)
+    analytics.observe("server", AUDIO)
+    assert analytics.analysis().cuts == 0
+
+
+def test_a_cut_by_the_server_is_one_of_which_nobody_told_how_much_was_heard() -> None:
+    (turn,), analysis = turns_of(
+        (0, "server", m.OutputAudioBufferCleared(response_id="nobody")),
+        (0, "server", CREATED),
+        (1, "server", m.OutputAudioBufferCleared(response_id="r")),
+    )
+    assert (turn.cut, turn.heard_ms, turn.interrupted, analysis.cuts) == (True, None, True, 0)
+
+
+def test_a_failed_answer_tells_its_error_and_a_cancelled_one_its_reason() -> None:
+    failed = m.StatusDetails(type="failed", error=m.FailureDetail(type="server_error", code="oops"))
+    (turn,), _ = turns_of((0, "server", CREATED), (1, "server", done("failed", status_details=failed)))
+    assert (turn.status, turn.error) == ("failed", "server_error: oops")
+    cancelled = m.StatusDetails(type="cancelled", reason="client_cancelled")
+    (turn,), _ = turns_of((0, "server", CREATED), (1, "server", done("cancelled", status_details=cancelled)))
+    assert (turn.status, turn.reason, turn.error) == ("cancelled", "client_cancelled", None)
+
+
+def test_answers_are_told_in_the_order_in_which_they_began_and_the_unfinished_too() -> None:
+    second = m.ResponseCreated(response=m.Response(id="r2"))
+    turns, _ = turns_of((0, "server", CREATED), (1, "server", second), (2, "server", done()), (3, "server", CREATED))
+    assert [(turn.response_id, turn.status) for turn in turns] == [("r", "completed"), ("r2", None), ("r", None)]
+
+
+def test_a_second_end_of_a_response_is_only_counted() -> None:
+    (turn,), analysis = turns_of((0, "server", CREATED), (1, "server", done()), (5, "server", done("failed")))
+    assert (turn.status, turn.duration_ms, analysis.usage.responses) == ("completed", 1, 2)
+
+
+def test_calls_are_counted_in_their_answer() -> None:
+    call = m.ResponseFunctionCallArgumentsDone(
+        response_id="r", item_id="i", output_index=0, call_id="c", name="f", arguments="{}"
+    )
+    stray = m.ResponseFunctionCallArgumentsDone(
+        response_id="x", item_id="i", output_index=0, call_id="d", name="f", arguments="{}"
+    )
+    (turn,), analysis = turns_of((0, "server", CREATED), (1, "server", call), (2, "server", stray))
+    assert (turn.calls, analysis.tools) == (1, {"f": 2})
+
+
+def test_the_sounding_parts_that_are_followed_are_bounded() -> None:
+    analytics = Analytics()
+    analytics.observe("server", CREATED)
+    for number in range(300):
+        analytics.observe("server", m.ResponseOutputAudioDelta(delta="", **{**PLACE, "item_id": f"i{number}"}))
+    assert len(analytics._sounding) == 256
+
+
+# Cost ----------------------------------------------------------------------------------------------------------------
+
+PRICES = PriceTable(models={"big": Prices(text_input=Decimal(4)), "ear": Prices(audio_minute=Decimal(6))})
+
+
+def priced(model: str, transcription: m.AudioTranscription | None) -> m.SessionUpdated:
+    audio = m.AudioConfig(input=m.AudioInput(transcription=transcription))
+    return m.SessionUpdated(session=m.RealtimeSession(model=model, audio=audio))
+
+
+def test_what_was_used_costs_what_its_model_costs() -> None:
+    usage = m.ResponseUsage(
+        input_tokens=1_000_000, output_tokens=0, input_token_details=m.InputTokenDetails(text_tokens=1_000_000)
+    )
+    written = m.ConversationItemInputAudioTranscriptionCompleted(
+        item_id="u", content_index=0, transcript="", usage=m.DurationUsage(seconds=60)
+    )
+    analytics = Analytics()
+    for event in (
+        priced("big", m.AudioTranscription(model="ear")),
+        CREATED,
+        done(usage=usage),
+        written,
+        priced("other", None),
+        CREATED,
+        done(usage=usage),
+        written,
+        m.SessionUpdated(session=m.RealtimeSession()),
+        CREATED,
+        done(usage=usage),
+    ):
+        analytics.observe("server", event)
+    cost = analytics.cost(PRICES)
+    assert (cost.amount, cost.currency) == (10, "USD")
+    assert cost.unpriced == {"text_input": 2_000_000, "transcription_seconds": 60}
+    assert analytics.usage.responses == 3
+    more = Analytics()
+    more.merge(analytics)
+    assert more.cost(PRICES) == cost
+
+
+def test_models_are_told_apart_up_to_a_bound() -> None:
+    analytics = Analytics()
+    for number in range(1100):
+        analytics.observe("server", priced(f"model-{number}", None))
+        analytics.observe("server", done())
+    assert len(analytics._usage) <= 1025
+    assert analytics.usage.responses == 1100

@@ -71,3 +71,27 @@ def test_large_samples_merge_by_their_weight() -> None:
 def test_a_percentile_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="between 0 and 100"):
         Distribution([1.0]).percentile(101)
+
+
+def test_many_small_samples_weigh_what_they_hold() -> None:
+    merged = Distribution()
+    for _ in range(20_000):
+        merged.merge(Distribution([1000.0, 1.0, 1.0, 1.0]))  # what comes first in each is not typical
+    assert len(merged._sample) <= KEPT
+    assert (merged.percentile(50), merged.percentile(70), merged.percentile(80)) == (1, 1, 1000)
+    merged.add(5.0)
+    assert merged.count == 80_001
+    one_by_one = Distribution([1000.0, 1.0, 1.0, 1.0] * 20_000)
+    assert sum(merged._sample) == pytest.approx(sum(one_by_one._sample), rel=0.1)
+
+
+def test_a_finer_sample_is_thinned_to_the_coarser_one() -> None:
+    few, many = Distribution([1e6] * 100), Distribution(float(number) for number in range(50_000))
+    few.merge(many)
+    assert few.percentile(50) == pytest.approx(25_000, rel=0.05)
+    assert few.count == 50_100
+
+
+def test_values_in_a_rhythm_do_not_mislead_the_sample() -> None:
+    distribution = Distribution(float(number % 4 == 0) for number in range(100_000))
+    assert sum(distribution._sample) / len(distribution._sample) == pytest.approx(0.25, abs=0.03)

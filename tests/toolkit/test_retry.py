@@ -196,3 +196,22 @@ def test_with_a_session_the_command_really_goes_out_again() -> None:
     (again,) = retrier.due(at)
     actions = session.send(again, at)
     assert any(isinstance(each, antiphon.TransmitMessage) for each in actions)
+
+
+def test_why_a_response_failed_may_come_after_its_outcome() -> None:
+    retrier = with_sent(m.ResponseCreate(event_id="ask"))
+    assert retrier.observe(RequestSettled("ask", Finished("r", "failed")), 0) is None
+    attempt = retrier.observe(Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b""), 0)
+    assert attempt is not None
+    assert attempt.error.event_id == "ask"
+    assert attempt.why == "again"
+
+
+def test_responses_that_failed_are_remembered_up_to_a_limit() -> None:
+    retrier = Retrier(STEADY, history=1)
+    retrier.sent(m.ResponseCreate(event_id="ask"))
+    for response_id in ("r", "other"):
+        retrier.observe(RequestSettled("ask", Finished(response_id, "failed")), 0)
+    done = Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b"")
+    assert retrier.observe(done, 0) is None
+    assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None

@@ -19,8 +19,9 @@ from typing import Literal, NamedTuple
 
 from antiphon.engine.acknowledgements import ANSWERS
 from antiphon.machines import EVENTS
+from antiphon.toolkit.journal import Entry, Row
 from antiphon_cli.check import Verdict, check_entries
-from antiphon_cli.journal import Entry, Row, read_journal
+from antiphon_cli.journal import read_journal
 
 TRAFFIC = Path(__file__).resolve().parents[2] / "../shared/traffic"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from antiphon.toolkit.journal import Entry, read_lines
 from antiphon_cli.check import check_entries, check_file
-from antiphon_cli.journal import Entry, read_journal, read_lines
+from antiphon_cli.journal import read_journal
 from traffic.mutations import ga_files, is_told, mutations, try_all
 
 FILES = ga_files()
@@ -45,7 +46,7 @@ def test_most_damage_is_told() -> None:
 
 def _entries(*events: tuple[str, dict[str, object]]) -> tuple[Entry, ...]:
     lines = [json.dumps({"dir": dir, "event": event}).encode() + b"\n" for dir, event in events]
-    return tuple(read_lines(lines, "made"))
+    return tuple(read_lines(lines))
 
 
 def test_mutations_are_every_deletion_then_every_swap_of_neighbours() -> None:

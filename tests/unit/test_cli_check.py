@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from antiphon.toolkit.journal import read_lines
 from antiphon_cli.__main__ import main
 from antiphon_cli.check import Verdict, check_entries
-from antiphon_cli.journal import read_lines
 
 Line = tuple[str, dict[str, Any]]
 
@@ -54,7 +54,7 @@ def text(lines: Iterable[Line], *, at: bool = False) -> bytes:
 
 
 def check(*lines: Line, audio_cut: bool = False) -> Verdict:
-    return check_entries(read_lines(text(lines).splitlines(keepends=True), "made"), "made", audio_cut=audio_cut)
+    return check_entries(read_lines(text(lines).splitlines(keepends=True)), "made", audio_cut=audio_cut)
 
 
 def kinds(verdict: Verdict) -> list[tuple[int, str, str]]:
@@ -174,7 +174,7 @@ def test_a_commit_without_audio_is_told_unless_the_audio_was_cut() -> None:
 def test_a_note_says_that_the_audio_was_cut() -> None:
     note = b'{"dir":"note","audio":"cut"}\n'
     lines = [note, *text((CREATED, client("input_audio_buffer.commit"))).splitlines(keepends=True)]
-    verdict = check_entries(read_lines(lines, "made"), "made")
+    verdict = check_entries(read_lines(lines), "made")
     assert verdict.violations == ()
     assert verdict.notes == ("the audio was cut: samples were not counted",)
 
@@ -213,7 +213,7 @@ def test_open_at_the_end(lines: tuple[Line, ...], what: str) -> None:
 def test_times_that_go_back_are_no_matter() -> None:
     lines = text((CREATED, *TURN), at=True).splitlines(keepends=True)
     lines[3] = lines[3].replace(b'"at": 3000', b'"at": 1')
-    assert check_entries(read_lines(lines, "made"), "made").violations == ()
+    assert check_entries(read_lines(lines), "made").violations == ()
 
 
 # The command --------------------------------------------------------------------------------------------------------

@@ -658,6 +658,7 @@ def test_an_update_of_a_transcription_is_called_what_the_dialect_calls_it(dialec
         (update,) = sent(talk.say(command))
         assert update["type"] == {"ga": "session.update", "beta": "transcription_session.update"}[dialect]
         assert ("type" in update["session"]) == (dialect == "ga")
+        assert "object" not in update["session"]  # a key of the server's, and refused from anybody else
         told = {"ga": "session.updated", "beta": "transcription_session.updated"}[dialect]
         assert rules(talk.hear(told, session=update["session"])) == []
     assert talk.client.unanswered == ()

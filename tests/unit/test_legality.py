@@ -249,9 +249,22 @@ def ask(**params: Any) -> m.ResponseCreate:
     return m.ResponseCreate(response=m.ResponseCreateParams(**params))
 
 
-def test_a_transcription_session_has_no_responses() -> None:
-    talk = Talk(session={"type": "transcription"})
-    assert refusal(talk, m.ResponseCreate()) == ("R-S9", None, None)
+@pytest.mark.parametrize("event", [m.ResponseCreate(), m.ResponseCancel(), m.OutputAudioBufferClear()])
+@pytest.mark.parametrize("transport", ["websocket", "webrtc", "sideband"])
+def test_a_transcription_session_has_no_responses(event: m.ClientEvent, transport: str) -> None:
+    error = Talk(session={"type": "transcription"}, transport=transport).refused(event)
+    assert (error.rule, error.code, error.param) == ("R-S9", "invalid_value", "type")
+
+
+def test_nor_has_one_that_has_not_shown_itself() -> None:
+    talk = Talk(begun=False, session_type="transcription")
+    assert talk.refused(m.ResponseCreate()).rule == "R-S9"
+    talk.client.opened(0)
+    assert talk.refused(m.ResponseCreate()).rule == "R-S9"
+
+
+def test_what_the_session_says_of_its_kind_counts_more_than_what_was_expected() -> None:
+    assert accepted(Talk(session_type="transcription"), m.ResponseCreate())
 
 
 def test_a_response_speaks_in_the_voice_that_was_heard() -> None:
@@ -697,6 +710,29 @@ def test_a_request_out_of_band_that_has_no_id_yet_cannot_be_cancelled() -> None:
 )
 def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.ClientEvent) -> None:
     assert accepted(Talk(transport="sideband"), event)
+
+
+def test_on_a_sideband_a_call_may_have_the_long_id_that_the_server_gave_it() -> None:
+    output = m.FunctionCallOutputItem(call_id="call-" + "9" * 36, output="12")
+    assert accepted(Talk(transport="sideband"), m.ConversationItemCreate(item=output))
+
+
+def test_on_a_sideband_the_id_of_a_call_of_ours_is_judged() -> None:
+    made = m.FunctionCallItem(call_id="c" * 33, name="f", arguments="{}")
+    talk = Talk(transport="sideband")
+    assert refusal(talk, m.ConversationItemCreate(item=made)) == (
+        "R-C11",
+        "string_above_max_length",
+        "item.call_id",
+    )
+
+
+def test_a_sideband_that_was_not_told_the_format_counts_no_samples() -> None:
+    talk = Talk(transport="sideband", begun=False)
+    talk.client.opened(0)
+    assert accepted(talk, m.InputAudioBufferAppend(audio="AAAA"))
+    talk.hear("session.created", session={"type": "realtime"})
+    assert refusal(talk, m.InputAudioBufferAppend(audio="AAAA"))[2] == "audio"
 
 
 # -- the error itself --------------------------------------------------------------------------------------------------

@@ -724,6 +724,17 @@ class TestTheHistory:
         assert delivered(talk.hear("conversation.item.retrieved", item=said("a"))) == ["conversation.item.retrieved"]
         assert talk.renewing == "renewing"
 
+    def test_an_echo_that_is_not_waited_for_any_more_is_no_second_item(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.adds(said("b"), previous="a")
+        talk.next_session()
+        assert talk.client.deadline is not None
+        talk.now = talk.client.deadline
+        assert rules(talk.tick()) == ["R-N5"]
+        assert talk.echo(said("a")) == talk.echo(said("b"), previous="a") == ()
+        assert talk.ids == ["a", "b"]
+
     def test_echoes_are_not_waited_for_forever(self) -> None:
         talk = Dialled()
         talk.adds(said("a"))

@@ -140,24 +140,47 @@ def test_a_schema_inside_a_dict_is_kept_whole() -> None:
     assert update["session"] == {"type": "realtime", "tools": tools}
 
 
+def test_an_item_or_a_tool_that_only_its_vendor_knows_is_kept_as_it_is() -> None:
+    item = {"type": "vendor_note", "id": "n", "colour": 3}
+    assert COMMANDS.conversation.item.create(item=item)["item"] == item
+    tools = [{"type": "web_search", "depth": 2}]
+    assert COMMANDS.session.update(session={"tools": tools})["session"] == {"type": "realtime", "tools": tools}
+
+
 @pytest.mark.parametrize(
-    ("command", "param"),
+    ("command", "code", "param"),
     [
-        (lambda: COMMANDS.response.create(response={"output_modalities": "text"}), "response.output_modalities"),
-        (lambda: COMMANDS.conversation.item.create(item={"role": "user"}), "item.type"),
-        (lambda: COMMANDS.session.update(session={"type": "realtime", "instrutcions": "x"}), "session.instrutcions"),
+        (
+            lambda: COMMANDS.response.create(response={"output_modalities": "text"}),
+            "invalid_type",
+            "response.output_modalities",
+        ),
+        (
+            lambda: COMMANDS.conversation.item.create(item={"role": "user"}),
+            "missing_required_parameter",
+            "item.type",
+        ),
+        (lambda: COMMANDS.session.update(session={"type": "sung"}), "invalid_value", "session.type"),
+        (
+            lambda: COMMANDS.session.update(session={"type": "realtime", "instrutcions": "x"}),
+            "unknown_parameter",
+            "session.instrutcions",
+        ),
         (
             lambda: COMMANDS.conversation.item.create(
                 item={"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x", "lang": "de"}]}
             ),
+            "unknown_parameter",
             "item.content[0].lang",
         ),
     ],
 )
-def test_a_dict_that_does_not_fit_is_refused_by_the_path(command: Callable[[], object], param: str) -> None:
+def test_a_dict_that_does_not_fit_is_refused_with_the_server_s_code(
+    command: Callable[[], object], code: str, param: str
+) -> None:
     with pytest.raises(LocalProtocolError, match=r"R-E5") as caught:
         command()
-    assert caught.value.param == param
+    assert (caught.value.code, caught.value.param) == (code, param)
 
 
 ENDLESS: dict[str, object] = {}

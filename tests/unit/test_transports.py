@@ -9,7 +9,7 @@ import pytest
 
 from antiphon import Deliver, PlayAudio
 from antiphon import messages as m
-from unit.engine_helpers import Talk, delivered, of, rules, sent_types
+from unit.engine_helpers import Talk, delivered, of, rules, sent, sent_types
 
 
 def delivering(transport: str = "webrtc") -> Talk:
@@ -129,3 +129,10 @@ def test_a_sideband_sees_what_other_clients_of_its_session_do() -> None:
     item = {"id": "i1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}
     assert rules(talk.adds(item)) == []
     assert [node.id for node in talk.client.conversation] == ["i1"]
+
+
+@pytest.mark.parametrize("transport", ["webrtc", "sideband"])
+def test_the_button_clears_nothing_where_a_session_only_transcribes(transport: str) -> None:
+    talk = Talk(transport=transport, session_type="transcription", begun=False)
+    talk.client.opened(0)
+    assert sent(talk.client.interrupt(0)) == []

@@ -301,6 +301,13 @@ class ClientSession(Session, role=Role.CLIENT):
             return self.config.session_type == "translation"
         return type(self.configuration) is m.TranslationSession
 
+    @property
+    def transcribes(self) -> bool:
+        """Whether this is a session that only transcribes, known in the same way."""
+        if self.configuration is None:
+            return self.config.session_type == "transcription"
+        return type(self.configuration) is m.TranscriptionSession
+
     def _take(self, event: m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Deliver one decoded event and let it work."""
         if event.type in m.TRANSLATION_EVENTS and not self.translates and not isinstance(event, m.UnknownEvent):
@@ -406,10 +413,6 @@ class ClientSession(Session, role=Role.CLIENT):
             command = m.SessionUpdate(session=command.session, event_id=command.event_id)
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
-        try:
-            encode(command)
-        except ValueError as error:
-            raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
         check(self, command, override)
         if isinstance(command, m.ResponseCreate):
             self.arbiter.check(command, override="R-Q1" in override)
@@ -557,7 +560,8 @@ class ClientSession(Session, role=Role.CLIENT):
                     self.command(m.ResponseCancel())
             elif record.state == "in_progress":
                 self.command(m.ResponseCancel(response_id=record.id))
-            if self.config.transport != "websocket":  # a cancel ends the generation, what was delivered sounds on
+            # A cancel ends the generation; what was delivered sounds on, where anything is (R-O3, R-S9).
+            if self.config.transport != "websocket" and not self.transcribes:
                 self.command(m.OutputAudioBufferClear())
         self.listener.interrupt()
         return self.leave()

@@ -20,7 +20,7 @@ from antiphon import messages as m
 from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
 from antiphon.engine.checks import problem_with_id, problems_with_numbers
-from antiphon.engine.codec import to_builtins
+from antiphon.engine.codec import encode, to_builtins
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.engine.settings import (
@@ -43,7 +43,12 @@ MOST_EVENT_ID: Final = 512
 
 
 def check(session: ClientSession, event: m.ClientEvent, override: Collection[str]) -> None:
-    """Raise `LocalProtocolError` for the first rule that ``event`` breaks and ``override`` does not name."""
+    """Raise `LocalProtocolError` for the first rule that ``event`` breaks and ``override`` does not name; and for what
+    cannot be written, whatever it names."""
+    try:
+        encode(event)
+    except ValueError as error:
+        raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
     for problem in _problems(session, event):
         if problem.rule not in override:
             raise problem
@@ -80,10 +85,13 @@ Problems: TypeAlias = Iterator[LocalProtocolError]
 
 
 def _kind_of_session(session: ClientSession, event: m.ClientEvent) -> Problems:
-    """Why this kind of session does not know ``event``, or does not take it any more (R-X1, R-X3)."""
+    """Why this kind of session does not know ``event``, or does not take it any more (R-S9, R-X1, R-X3)."""
     if not session.translates:
         if event.type in m.TRANSLATION_EVENTS:
             yield _error(f"only a translation session knows {event.type}", "R-X1", "invalid_value", "type")
+        elif session.transcribes and event.type.startswith(translation.OF_RESPONSES):
+            message = f"a transcription session has no responses, and does not know {event.type}"
+            yield _error(message, "R-S9", "invalid_value", "type")
     elif event.type not in translation.COMMANDS:
         yield _error(f"a translation session does not know {event.type}", "R-X1", "invalid_value", "type")
     elif isinstance(event, m.SessionClose) and session.place.state != "open":
@@ -157,6 +165,8 @@ def _append(session: ClientSession, event: m.InputAudioBufferAppend | m.SessionI
     most = session.config.limits.append_audio_bytes
     if len(audio) > most:
         yield _as_error(Refusal("audio_too_long", {"maximum": most, "length": len(audio)}))
+    if session.config.transport == "sideband" and session.configuration is None:
+        return  # nobody has said yet which format it is
     reformats = any(pending.type == "session.update" for pending in session.acknowledgements.unanswered())
     if len(audio) % session.input_audio.format.bytes_per_sample and not reformats:
         yield _as_error(Refusal("invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"}))
@@ -199,7 +209,7 @@ def _item(session: ClientSession, item: m.Item, path: str, calls: Collection[str
     """``calls`` are more calls that may be answered than the conversation's."""
     for name in ("id", "call_id"):
         value = getattr(item, name, UNSET)
-        if isinstance(value, str) and not (name == "call_id" and session.knows_call(value)):
+        if isinstance(value, str) and not (name == "call_id" and _is_servers(session, item, value)):
             refusal = problem_with_id(value, f"{path}.{name}")
             if refusal is not None:
                 yield _as_error(refusal, rule="R-C11")
@@ -247,6 +257,13 @@ def _content(item: m.MessageItem, path: str, *, beta: bool) -> Problems:
 
 def _knows_item(session: ClientSession, item_id: str) -> bool:
     return session.config.transport == "sideband" or session.knows_item(item_id)
+
+
+def _is_servers(session: ClientSession, item: m.Item, call_id: str) -> bool:
+    """Whether the server chose this id, or may have: then it need not be one that a client may choose (R-C11)."""
+    if session.knows_call(call_id):
+        return True
+    return session.config.transport == "sideband" and isinstance(item, m.FunctionCallOutputItem)
 
 
 def _knows_call(session: ClientSession, item: m.FunctionCallOutputItem) -> bool:
@@ -297,8 +314,6 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Prob
 
 
 def _response_create(session: ClientSession, event: m.ResponseCreate) -> Problems:
-    if isinstance(session.configuration, m.TranscriptionSession):
-        yield _error("a transcription session has no responses", "R-S9")
     params = event.response
     if not isinstance(params, m.ResponseCreateParams):
         return

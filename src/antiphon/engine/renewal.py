@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from antiphon import messages as m
 from antiphon.engine.acknowledgements import Pending
 from antiphon.engine.actions import Deliver
 from antiphon.engine.blame import Blame
 from antiphon.engine.codec import command_from_text, encode_text, session_from_builtins, to_builtins
-from antiphon.engine.conversation import Node
+from antiphon.engine.conversation import ROOT, Node
 from antiphon.engine.errors import Fault
 from antiphon.engine.link import LINK, End
 from antiphon.engine.replay import (
@@ -90,11 +90,10 @@ class RenewalRules:
 
     @staticmethod
     def give_up(renewal: Renewal, session: ClientSession, _event: object) -> None:
-        missing = len(renewal.replay.expected)
+        missing = renewal.replay.give_up()
         session.report(
             "R-N5", None, f"{missing} items of the history were not echoed within arbiter.request_timeout_ns"
         )
-        renewal.replay.forget()
         if renewal.is_plannable:
             RenewalRules.plan(renewal, session, None)
 
@@ -205,9 +204,10 @@ class Renewal:
     def end_session(self) -> None:
         """Make the history what another session can be told; everything else about the old one is forgotten."""
         session = self._session
-        if session.config.renewal.replay and session.config.transport == "websocket":
+        if self._keeps_history:
             session.conversation.renew(make_portable)
-            session.calls = {call_id: None for node in session.conversation if (call_id := call_of(node)) is not None}
+            known = session.conversation if self._gives_history else ()
+            session.calls = {call_id: None for node in known if (call_id := call_of(node)) is not None}
             for node in session.conversation:
                 given = self._gives_history and item_of(node, session.calls) is not None
                 node.held_as = "text" if given else "nothing"
@@ -216,6 +216,17 @@ class Renewal:
             session.calls = {}
             self.repeated.clear()
         session.step(RENEWAL, self, "internal.lost", None)
+
+    @property
+    def _keeps_history(self) -> bool:
+        """Whether there is a history after a session; else the next one, and the conversation, begin empty."""
+        config = self._session.config
+        return config.renewal.replay and config.transport == "websocket"
+
+    @property
+    def _began_empty(self) -> bool:
+        """Whether what an earlier session had is gone."""
+        return self._session.link.generation > 1 and not self._keeps_history
 
     @property
     def _gives_history(self) -> bool:
@@ -250,20 +261,22 @@ class Renewal:
         """A command that was meant for an earlier session, as this one can take it; None when it cannot, or when it is
         carried out here."""
         session = self._session
-        if isinstance(event, m.ConversationItemDelete | m.ConversationItemRetrieve):
+        if isinstance(event, m.ConversationItemDelete | m.ConversationItemRetrieve | m.ConversationItemTruncate):
             node = session.conversation.get(event.item_id)
-            if node is None or node.held_as != "nothing":
+            if session.knows_item(event.item_id) or (node is None and not self._began_empty):
                 return event
-            if isinstance(event, m.ConversationItemDelete):
+            if isinstance(event, m.ConversationItemDelete) and node is not None:
                 session.conversation.delete(node.id)
                 return None
         elif isinstance(event, m.ConversationItemCreate):
             item, previous = event.item, event.previous_item_id
             if not isinstance(item, m.FunctionCallOutputItem) or session.knows_call(item.call_id):
-                before = session.conversation.get(previous) if isinstance(previous, str) else None
-                if before is None or before.held_as != "nothing":
+                if not isinstance(previous, str) or previous in ("", ROOT) or session.knows_item(previous):
                     return event
-                return structs.replace(event, previous_item_id=predecessor_of(session.conversation, before))
+                before = session.conversation.get(previous)
+                if before is not None:
+                    return structs.replace(event, previous_item_id=predecessor_of(session.conversation, before))
+                return structs.replace(event, previous_item_id=UNSET) if self._began_empty else event
         else:
             return event
         session.report("R-N6", event, f"what {event.type} names is not in the new session")

@@ -22,6 +22,7 @@ from antiphon.engine.audio import encode_base64
 from antiphon.engine.codec import Rejected, Repaired, convert_client_event, to_builtins
 from antiphon.engine.dialects import read_client
 from antiphon.engine.errors import LocalProtocolError
+from antiphon.engine.refusals import refusal_of
 
 __all__ = ["Resources"]
 
@@ -225,9 +226,19 @@ def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
     given = {name: value for name, value in (*fields.items(), ("event_id", event_id)) if value is not UNSET}
     _, given = read_client({"type": cls.type, **given})
     event = convert_client_event(given)
-    if isinstance(event, Rejected | Repaired):
-        problem = event.problems[0] if isinstance(event, Repaired) else m.Problem("$", event.detail)
-        raise LocalProtocolError(f"{cls.type}: {problem.path}: {problem.message}", rule="R-E5", param=problem.path[2:])
+    if isinstance(event, Rejected):
+        raise LocalProtocolError(f"{cls.type}: {event.detail}", rule="R-E5")
+    if isinstance(event, Repaired) and event.problems:
+        problem = event.problems[0]
+        code = refusal_of(problem, given).detail(None).code
+        raise LocalProtocolError(
+            f"{cls.type}: {problem.path}: {problem.message}",
+            rule="R-E5",
+            code=code if isinstance(code, str) else None,
+            param=problem.path[2:],
+        )
+    if isinstance(event, Repaired):  # it holds an item or a tool of a type that only its vendor knows
+        event = cast(C, event.event)
     try:
         lost = next(_lost(given, to_builtins(event), "$"), None)
     except (ValueError, RecursionError) as error:

@@ -33,9 +33,10 @@ COMMANDS: Final = tuple(
 CONVERSATION_COMMANDS: Final = tuple(name for name in m.CLIENT_EVENTS if name not in m.TRANSLATION_EVENTS)
 """What a client says to a session that converses."""
 
-TRANSCRIPTION_COMMANDS: Final = tuple(
-    name for name in CONVERSATION_COMMANDS if not name.startswith(("response.", "output_"))
-)
+OF_RESPONSES: Final = ("response.", "output_")
+"""How the names of events about responses begin."""
+
+TRANSCRIPTION_COMMANDS: Final = tuple(name for name in CONVERSATION_COMMANDS if not name.startswith(OF_RESPONSES))
 """What a client says to one that only transcribes: nothing of responses (R-S9)."""
 
 # -- the client --------------------------------------------------------------------------------------------------------

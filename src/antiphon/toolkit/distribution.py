@@ -1,7 +1,8 @@
 """A distribution in bounded memory: exact count, sum and ends, percentiles from an even sample.
 
-Up to `KEPT` values are all kept. Beyond, every second, then every fourth … value is, which needs no entropy and makes
-two runs over the same recording print the same.
+Up to `KEPT` values are all kept. Beyond, one of every two, then of every four … neighbours is. Which one is computed
+from its place: that needs no entropy, so two runs over the same recording print the same, and unlike "every fourth" it
+is not misled by values that come in a rhythm, such as the four turns of each of ten thousand recordings.
 """
 
 from __future__ import annotations
@@ -47,14 +48,12 @@ class Distribution:
 
     def add(self, value: float) -> None:
         """One more value."""
-        if self.count == self._next:
-            self._sample.append(value)
-            self._next += self._step
-            if len(self._sample) > KEPT:
-                del self._sample[1::2]
-                self._step *= 2
-                self._next = len(self._sample) * self._step
         self.count += 1
+        if self.count > self._next:
+            self._sample.append(value)
+            if len(self._sample) > KEPT:
+                self._halve()
+            self._next = self._following(self.count)
         self.total += value
         if self.min is None or value < self.min:
             self.min = value
@@ -96,22 +95,52 @@ class Distribution:
         )
 
     def merge(self, other: Distribution) -> None:
-        """Add what ``other`` holds: counts, sums and ends exactly; percentiles from both samples by their weight."""
+        """Add what ``other`` holds, as if its values had come after these: counts, sums and ends exactly, and what it
+        kept of its values at the weight that it has here."""
         if not other.count:
             return
-        step = max(self._step, other._step)
-        mine = self._sample[:: step // self._step]
-        theirs = other._sample[:: step // other._step]
-        merged = [*mine, *theirs]
-        while len(merged) > KEPT:
-            del merged[1::2]
-            step *= 2
+        while self._step < other._step:
+            self._halve()
+        chosen = self._following(self.count)
+        for place, value in enumerate(other._sample):
+            if self.count + (place + 1) * other._step > chosen:
+                self._sample.append(value)
+                chosen = self._following(chosen + 1)
+        while len(self._sample) > KEPT:
+            self._halve()
         self.min = other.min if self.min is None or (other.min is not None and other.min < self.min) else self.min
         self.max = other.max if self.max is None or (other.max is not None and other.max > self.max) else self.max
         self.count += other.count
         self.total += other.total
-        self._sample, self._step = merged, step
-        self._next = max(self.count, len(merged) * step)
+        self._next = self._following(self.count)
+
+    def _halve(self) -> None:
+        """Keep one of every two neighbours."""
+        self._sample = [
+            self._sample[min(at + _lot(at, 2), len(self._sample) - 1)] for at in range(0, len(self._sample), 2)
+        ]
+        self._step *= 2
+
+    def _following(self, place: int) -> int:
+        """The first place from ``place`` on whose value is kept: there is one in every ``step``."""
+        step = self._step
+        if step == 1:
+            return place
+        start = place - place % step
+        chosen = start + _lot(start, step)
+        return chosen if chosen >= place else start + step + _lot(start + step, step)
 
     def __repr__(self) -> str:
         return f"<Distribution of {self.count}: {self.min} to {self.max}, mean {self.mean}>"
+
+
+def _lot(place: int, among: int) -> int:
+    """A number from 0 to ``among`` - 1, the same for the same place and without a pattern over places: the mixing of
+    the SplitMix64 generator."""
+    mixed = (place + 1) * 0x9E3779B97F4A7C15 & _MASK
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & _MASK
+    return (mixed >> 32) % among
+
+
+_MASK: Final = (1 << 64) - 1

@@ -115,6 +115,7 @@ class Retrier:
         self._commands: dict[str, _Command] = {}
         self._due: list[tuple[Instant, int, _Command]] = []
         self._failed: dict[str, RealtimeError] = {}
+        self._settled: dict[str, str] = {}
         self._count = 0
         self._record: deque[Attempt] = deque(maxlen=history)
 
@@ -127,6 +128,11 @@ class Retrier:
     def deadline(self) -> Instant | None:
         """When `due` has something to give, None when nothing waits."""
         return min(self._due)[0] if self._due else None
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait to be sent again."""
+        return len(self._due)
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
@@ -145,11 +151,7 @@ class Retrier:
             if isinstance(event, Error):
                 return self._on_error(event, now)
             if isinstance(event, ResponseDone):
-                error = RealtimeError.from_response(event.response)
-                if error is not None:
-                    self._failed[event.response.id] = error
-                    if len(self._failed) > self._history:
-                        del self._failed[next(iter(self._failed))]
+                return self._on_done(event, now)
         elif type(action) is RequestSettled:
             return self._on_settled(action, now)
         return None
@@ -204,16 +206,38 @@ class Retrier:
             RealtimeError.from_event(event, None if command is None else command.event), now, refused=True
         )
 
+    def _on_done(self, event: ResponseDone, now: Instant) -> Attempt | None:
+        error = RealtimeError.from_response(event.response)
+        if error is None:
+            return None
+        event_id = self._settled.pop(event.response.id, None)
+        if event_id is not None:
+            return self._on_failed(event_id, error, now)
+        self._failed[event.response.id] = error
+        if len(self._failed) > self._history:
+            del self._failed[next(iter(self._failed))]
+        return None
+
+    def _on_failed(self, event_id: str, error: RealtimeError, now: Instant) -> Attempt | None:
+        """A response of ours failed, and why is known."""
+        command = self._commands.get(event_id)
+        if command is None:
+            return None
+        return self.failed(structs.replace(error, event_id=event_id, command=command.event), now, refused=True)
+
     def _on_settled(self, action: RequestSettled, now: Instant) -> Attempt | None:
-        command = self._commands.get(action.event_id)
-        event = None if command is None else command.event
         outcome = action.outcome
         if isinstance(outcome, Finished):
             error = self._failed.pop(outcome.response_id, None)
-            if error is None or event is None:
-                return None
-            error = structs.replace(error, event_id=action.event_id, command=event)
-            return self.failed(error, now, refused=True)
+            if error is not None:
+                return self._on_failed(action.event_id, error, now)
+            if outcome.status == "failed":  # an application may be handed events later than all else
+                self._settled[outcome.response_id] = action.event_id
+                if len(self._settled) > self._history:
+                    del self._settled[next(iter(self._settled))]
+            return None
+        command = self._commands.get(action.event_id)
+        event = None if command is None else command.event
         outcome_error = RealtimeError.from_outcome(outcome, event)
         if outcome_error is None:
             return None

@@ -12,6 +12,7 @@ differs is found as the smallest number of missing steps and unexpected events, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
@@ -24,13 +25,18 @@ from antiphon.toolkit.event_types import canonical
 __all__ = ["FLOWS", "Difference", "Flow", "FlowMatch"]
 
 
+_FIRST_LETTER: Final = 0x4E00
+"""Each type of a flow is one letter to `re`: any that mean nothing in an expression will do, and there are enough."""
+
+
 class Step(Struct, frozen=True):
-    """One place of a flow. ``text`` is how it was written."""
+    """One place of a flow. ``text`` is how it was written, ``sign`` its end that says how often."""
 
     types: frozenset[str]
     required: bool
     repeats: bool
     text: str
+    sign: str
 
 
 class Difference(Struct, frozen=True):
@@ -73,6 +79,20 @@ class Flow:
         self.name = name
         self.steps = tuple(_step(text) for text in steps)
         self._types = frozenset[str]().union(*(step.types for step in self.steps))
+        self._letters = {name: chr(_FIRST_LETTER + number) for number, name in enumerate(sorted(self._types))}
+        self._pattern = re.compile(
+            "".join(
+                f"[{''.join(self._letters[name] for name in sorted(step.types))}]{step.sign}" for step in self.steps
+            )
+        )
+
+    def fits(self, types: Iterable[str]) -> bool:
+        """Whether they go the flow: ``match(types).matches``, at a small part of its price."""
+        letters = self._letters
+        return (
+            self._pattern.fullmatch("".join(letters[name] for name in map(canonical, types) if name in letters))
+            is not None
+        )
 
     def match(self, types: Iterable[str]) -> FlowMatch:
         """Compare the ``type`` of each event, in order; either dialect's names will do."""
@@ -84,6 +104,12 @@ class Flow:
             runs += [(name, count)] if name in repeating else [(name, 1)] * count
         return FlowMatch(self.name, _merged(_aligned(runs, self.steps)))
 
+    def newest(self, types: Sequence[str]) -> Sequence[str]:
+        """``types`` from the last on with which this flow can begin; all of them where it never began."""
+        begins = self.steps[0].types if self.steps else frozenset()
+        starts = (index for index in reversed(range(len(types))) if canonical(types[index]) in begins)
+        return types[next(starts, 0) :]
+
     def __repr__(self) -> str:
         return f"Flow({', '.join(map(repr, (self.name, *(step.text for step in self.steps))))})"
 
@@ -93,7 +119,7 @@ def _step(text: str) -> Step:
     names = text.removesuffix(sign).split("|")
     if not all(names) or any(sign in name for name in names for sign in "?*+ "):
         raise ValueError(f"{text!r} is no step: types with | between them, then perhaps one of ? * +")
-    return Step(frozenset(map(canonical, names)), sign not in ("?", "*"), sign in ("*", "+"), text)
+    return Step(frozenset(map(canonical, names)), sign not in ("?", "*"), sign in ("*", "+"), text, sign)
 
 
 def _aligned(runs: Sequence[tuple[str, int]], steps: Sequence[Step]) -> list[Difference]:

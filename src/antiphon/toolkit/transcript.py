@@ -29,7 +29,7 @@ from antiphon.messages import (
     ResponseOutputItemDone,
 )
 
-__all__ = ["Line", "LineKind", "Span", "Timeline", "Transcript"]
+__all__ = ["Line", "LineKind", "Match", "Span", "Timeline", "Transcript"]
 
 LineKind: TypeAlias = Literal["message", "call", "output"]
 """A message of a role; a call of a function; what a function answered."""
@@ -56,6 +56,19 @@ class Line(Struct, frozen=True, kw_only=True):
     status: str
     cut: bool = False
     span: Span | None = None
+
+
+class Match(Struct, frozen=True):
+    """Words that were looked for: ``line.text[start:end]``."""
+
+    line: Line
+    start: int
+    end: int
+
+    @property
+    def item_id(self) -> str:
+        """The item in which they stand."""
+        return self.line.item_id
 
 
 class Timeline:
@@ -154,13 +167,14 @@ class Transcript:
         """The messages alone."""
         return tuple(line for line in self if line.kind == "message")
 
-    def search(self, words: str, *, regex: bool = False) -> tuple[Line, ...]:
-        """The lines in which ``words`` stand, whatever their case; with ``regex`` a regular expression.
-
-        Raises `re.error` for an expression that is none.
+    def search(self, words: str, *, regex: bool = False) -> tuple[Match, ...]:
+        """Where ``words`` stand in the lines, whatever their case; with ``regex`` a regular expression. What is empty
+        is found nowhere. Raises `re.error` for an expression that is none.
         """
         pattern = re.compile(words if regex else re.escape(words), re.IGNORECASE)
-        return tuple(line for line in self if pattern.search(line.text))
+        return tuple(
+            Match(line, *found.span()) for line in self for found in pattern.finditer(line.text) if found.group()
+        )
 
     def _line(self, node: Node) -> Line | None:
         item = node.item

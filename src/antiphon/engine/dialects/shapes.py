@@ -237,7 +237,7 @@ def _common_to_ga(data: Json) -> None:
 def session_to_beta(session: Json, *, shown: bool = False) -> Json:
     """A session in the beta's notation. ``shown``: a server shows it, without the keys that its client cannot know."""
     result = _flatten(session, _SESSION_PLACES)
-    if result.pop("type", None) == "transcription":
+    if result.pop("type", None) == "transcription" and shown:  # a client names it in its event, not in the session
         result.setdefault("object", "realtime.transcription_session")
     _rename(result, "output_modalities", "modalities", modalities_to_beta)
     _rename(result, "max_output_tokens", "max_response_output_tokens", lambda value: value)
