@@ -162,7 +162,9 @@ class Listener:
     # -- cutting -------------------------------------------------------------------------------------------------------
 
     def speech(self, detection: TurnDetection | None) -> None:
-        """The user began to speak: cut what policy says (R-B2)."""
+        """The user began to speak: cut what policy says (R-B2); nothing of a translation (R-X2)."""
+        if self._session.translates:
+            return
         policy = self._session.config.on_speech
         if policy == "ignore" or (
             policy == "session" and detection is not None and detection.interrupt_response is False
