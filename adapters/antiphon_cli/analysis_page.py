@@ -52,6 +52,9 @@ class _Drawn(Watcher):
     def __init__(self) -> None:
         self.lanes = Lanes()
 
+    def audio_cut(self) -> None:
+        self.lanes.audio_cut = True
+
     def event(self, row: Row, event: AnyEvent, at: int | None) -> None:
         self.lanes.observe(row.dir, event, at, row.number)
 
@@ -96,7 +99,6 @@ class Page(Sink):
 
     def add(self, recording: Recording) -> None:
         """Keep its drawing, as far as there is room."""
-        self._drawn.lanes.audio_cut = recording.audio_cut
         transcript = recording.transcript()
         for line in () if transcript is None else transcript:
             if line.cut:

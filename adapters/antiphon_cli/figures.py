@@ -67,6 +67,8 @@ def counted(count: int, noun: str) -> str:
 
 def seconds(ms: float) -> str:
     """A duration for people."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
     if ms < 60_000:
         return f"{ms / 1000:.1f} s"
     minutes, rest = divmod(round(ms / 1000), 60)

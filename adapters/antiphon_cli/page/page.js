@@ -35,7 +35,8 @@
   };
   const number = (value) => Number(value).toLocaleString("en");
   const short = (path) => path.split(/[\\/]/).pop() || path;
-  const length = (ms) => !session.timed ? `${number(Math.round(ms))} lines` : ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(2)} s` : clock(ms, 1000);
+  const lasts = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(2)} s` : clock(ms, 1000);
+  const length = (size) => session.timed ? lasts(size) : `${number(Math.round(size))} lines`;
   function clock(ms, step = 1) {
     if (!session.timed) return `line ${number(Math.round(ms) + 1)}`;
     const tenths = step >= 1000 ? 0 : step >= 100 ? 1 : step >= 10 ? 2 : 3;
@@ -56,7 +57,7 @@
 
   function open(index) {
     session = data.sessions[index];
-    spans = session.spans.map((span, at) => ({ ...span, at, facts: span.facts || {}, end: span.end === null ? session.length : span.end }));
+    spans = session.spans.map((span, at) => ({ label: "", text: "", id: "", facts: {}, ...span, at, end: span.end === null ? session.length : span.end }));
     lanes = [];
     for (const lane of LANES) {
       const own = spans.filter((span) => span.lane === lane.name);
@@ -290,7 +291,7 @@
   }
 
   function inside(span, left, right, top, high) {
-    const text = span.lane === "playback" ? (span.facts.heard_ms !== undefined ? length(span.facts.heard_ms) : "") : span.lane === "tool" ? span.label : span.text;
+    const text = span.lane === "playback" ? (span.facts.heard_ms !== undefined ? lasts(span.facts.heard_ms) : "") : span.lane === "tool" ? span.label : span.text;
     if (right - left < 26 || !text) return;
     pen.font = "12px system-ui, sans-serif";
     pen.textBaseline = "middle";
@@ -312,7 +313,7 @@
   function latency(span, width, top) {
     const waited = span.facts.voice_latency_ms ?? span.facts.latency_ms;
     const until = span.facts.voice_latency_ms !== undefined ? span.facts.first_audio : span.facts.first;
-    if (waited === undefined || until === undefined) return;
+    if (waited === undefined || until === undefined || !session.timed) return;
     const right = x(until, width), left = x(until - waited, width);
     if (right - left < 12) return;
     pen.strokeStyle = colors.ink;
@@ -323,7 +324,7 @@
     pen.lineTo(right - 0.5, top - GAP + 1.5);
     pen.lineTo(right - 0.5, top - 1);
     pen.stroke();
-    const text = length(waited);
+    const text = lasts(waited);
     pen.font = "600 11px system-ui, sans-serif";
     const wide = pen.measureText(text).width;
     if (right - left > wide + 6) {
@@ -558,7 +559,7 @@
     if (span.lane === "response" && span.label) rows.push(["Because", span.label]);
     for (const [name, value] of Object.entries(span.facts)) {
       if (!FACTS[name]) continue;
-      rows.push([FACTS[name], value === true ? "yes" : name.endsWith("_ms") ? (session.timed || name === "heard_ms" ? `${number(value)} ms` : value) : number(value)]);
+      rows.push([FACTS[name], value === true ? "yes" : name.endsWith("_ms") ? `${number(value)} ms` : number(value)]);
     }
     if (span.lane === "playback" && span.kind === "heard") rows.push(["Known from", span.facts.told ? "the player" : span.facts.of === undefined ? "the server" : "the audio: an estimate"]);
     if (span.id) rows.push([span.lane === "response" ? "Response" : span.lane === "tool" ? "Call" : "Item", span.id]);

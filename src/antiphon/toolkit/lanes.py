@@ -45,7 +45,7 @@ _LEAST_TEXT: Final = 120
 Fact: TypeAlias = str | int | float | bool
 
 
-class LaneSpan(Struct):
+class LaneSpan(Struct, omit_defaults=True):
     """One thing that took time, or a point in time (``end`` is ``start``); ``end`` None where the recording ends first.
 
     ``start`` and ``end`` are ms since the first event, or lines. ``kind`` is what of the lane it is: ``speech``,
@@ -128,7 +128,7 @@ class Lanes:
 
     def observe(self, direction: Literal["client", "server"], event: Any, at: Instant | None, line: int) -> None:
         """The next event of either side, when it was, and its line (from 1)."""
-        self._clock(at, line)
+        self._clock(at, line, event=True)
         observer = _OBSERVERS.get((direction, canonical(event.type)))
         if observer is not None and type(event) is not m.Malformed:
             observer(self, event, line)
@@ -195,8 +195,10 @@ class Lanes:
 
     # -- spans ---------------------------------------------------------------------------------------------------------
 
-    def _clock(self, at: Instant | None, line: int) -> None:
+    def _clock(self, at: Instant | None, line: int, *, event: bool = False) -> None:
         if self._timed is None:
+            if at is None and not event:
+                return  # only an event without a time says that there are none
             self._timed = at is not None
             self._zero = at if at is not None else line
         if not self._timed:
