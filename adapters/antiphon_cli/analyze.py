@@ -13,6 +13,7 @@ import msgspec
 from antiphon import PriceTable
 from antiphon_cli.analysis_json import Document
 from antiphon_cli.analysis_page import Page
+from antiphon_cli.analysis_tables import Tables
 from antiphon_cli.analysis_text import Report
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.recording import Recording, Sink, Totals, read_recording
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     forms.add_argument("--json", action="store_true", help="one JSON document for all files")
     forms.add_argument("--transcript", choices=FORMS, help="only what was said, in this form")
     parser.add_argument("--html", metavar="OUT", help="write a page with a timeline, to look at in a browser")
+    parser.add_argument("--csv", metavar="DIR", help="write tables of events, turns and measures into a folder")
+    parser.add_argument("--parquet", metavar="DIR", help="the same as Parquet files (needs the [parquet] extra)")
     parser.add_argument("--each", action="store_true", help="of several files, the whole report of each")
     parser.add_argument("--prices", metavar="FILE", help="what tokens cost, as JSON: tells what the sessions cost")
     parser.add_argument("--audio-cut", action="store_true", help="the audio was shortened: do not check sample counts")
@@ -82,6 +85,10 @@ def _sinks(
     several = len(files) > 1
     if arguments.html is not None:
         yield Page(arguments.html, files, prices)
+    if arguments.csv is not None:
+        yield Tables(arguments.csv, "csv")
+    if arguments.parquet is not None:
+        yield Tables(arguments.parquet, "parquet")
     if arguments.json:
         yield Document(console, prices)
     elif arguments.transcript is not None:
