@@ -822,3 +822,14 @@ def test_the_whole_text_of_a_part_that_was_cut_is_not_held_against_its_deltas() 
     talk.hear("response.output_audio_transcript.delta", delta="two", **at("r1", "i1"))
     talk.hear("response.output_audio.done", **at("r1", "i1"))
     assert rules(talk.hear("response.output_audio_transcript.done", transcript="one two", **at("r1", "i1"))) == []
+
+
+def test_of_too_many_deliveries_the_oldest_is_forgotten() -> None:
+    talk = Talk(transport="webrtc", limits=Limits(response_history=1))
+    for response_id in ("r1", "r2"):
+        talk.created(response_id)
+        assert rules(talk.hear("output_audio_buffer.started", response_id=response_id)) == []
+        talk.done(response_id)
+    assert [*talk.client.deliveries] == ["r2"]
+    assert rules(talk.hear("output_audio_buffer.stopped", response_id="r2")) == []
+    assert rules(talk.hear("output_audio_buffer.stopped", response_id="r1")) == ["R-O1"]  # of which nothing is known

@@ -886,6 +886,14 @@ def test_what_was_heard_is_the_same_when_the_server_tells_less_of_what_was_said(
     assert node(conversation, "a").text == "The quick"
 
 
+def test_what_streamed_counts_where_the_end_says_nothing_and_the_announcement_said_less() -> None:
+    conversation = make()
+    conversation.add(assistant("a", OutputText(text="The")))
+    conversation.text_delta("a", 0, "The quick")
+    conversation.done(assistant("a"))
+    assert node(conversation, "a").text == "The quick"
+
+
 def test_an_item_that_was_deleted_is_not_cut() -> None:
     conversation = make("a")
     conversation.delete("a")
@@ -922,7 +930,9 @@ def test_the_event_that_brought_audio_is_left_as_it_was() -> None:
 def test_a_repr_says_no_text() -> None:
     conversation = make()
     shown = conversation.add(user("a", "my password is fish")).node
+    conversation.text_delta("a", 1, "fish")
     assert "fish" not in repr(shown) + repr(conversation.items)
+    assert repr(dict(shown.parts)) == "{1: PartText(final=False, text_bytes=4)}"
 
 
 # --- the view ---------------------------------------------------------------------------------------------------------

@@ -208,6 +208,42 @@ def test_a_clear_does_not_cancel_and_what_follows_is_not_delivered() -> None:
     assert host.server.spoken[item_id].ms == 40
 
 
+def test_what_a_clear_had_cut_is_not_cut_again_by_speech() -> None:
+    host = _host()
+    item_id = host.sounds_in(host.asks(), 100)
+    _delivers(host, item_id, 40)
+    host.hear("output_audio_buffer.clear")
+    assert [event["type"] for event in _interrupts(host)] == ["input_audio_buffer.speech_started", *CANCELLED]
+    assert host.server.deliveries.dump() == []
+
+
+def test_an_item_that_a_cut_left_no_room_for_is_not_cut_itself() -> None:
+    host = _host(limits=Limits(conversation_text_bytes=2000))
+    response_id = host.asks()
+    for index in (0, 1):
+        host.begins(response_id, "audio", index)
+        host.says(response_id, "one two", index)
+    for index in (1, 0):
+        host.sounds(response_id, 100, index)
+    host.finishes(response_id)
+    first, second = host.ids
+    user = host.adds(content=[{"type": "input_text", "text": "x" * 1200}])
+    assert host.ids == [first, second, user]
+    assert [event["item_id"] for event in _interrupts(host)[1:]] == [second]  # whose cut has to be kept, too
+    assert host.ids == [second, user]
+
+
+def test_a_deleted_item_that_had_left_whole_is_not_stopped() -> None:
+    host = _host()
+    response_id = host.asks()
+    item_id = host.sounds_in(response_id, 100)
+    host.ends(response_id, 0)
+    _delivers(host, item_id, 100)
+    actions = host.hear("conversation.item.delete", item_id=item_id)
+    assert of(actions, StopAudio) == []
+    assert sent_types(actions) == ["conversation.item.deleted"]
+
+
 def test_a_clear_leaves_what_is_still_to_begin() -> None:
     host = _host()
     item_id = host.sounds_in(host.asks(), 100)

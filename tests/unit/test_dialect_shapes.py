@@ -169,6 +169,13 @@ def test_a_session_without_type_is_what_its_object_says(session: dict[str, Any],
     assert shaped["type"] == kind
 
 
+def test_flat_keys_do_not_replace_what_stands_in_their_place() -> None:
+    assert session_to_ga({"type": "realtime", "voice": "v", "input_audio_format": "pcm16", "audio": {"input": 5}}) == {
+        "type": "realtime",
+        "audio": {"input": 5, "output": {"voice": "v"}},
+    }
+
+
 def test_a_session_that_is_shown_has_no_key_that_the_beta_does_not_know() -> None:
     session = {"type": "realtime", "truncation": "auto", "prompt": None, "include": None, "parallel_tool_calls": True}
     assert session_to_beta(session, shown=True) == {}

@@ -29,6 +29,8 @@ from antiphon import (
     TransmitMessage,
 )
 from antiphon import messages as m
+from antiphon.engine.dialects.context import is_habit
+from antiphon.engine.dialects.vendors import HABITS
 from antiphon.engine.playback import Entry
 from unit.engine_helpers import Talk, at, call, delivered, message, of, outcomes, rules, said, sent, spoken
 from unit.server_helpers import Host, Numbers, refusal, sent_types
@@ -662,3 +664,12 @@ def test_an_update_of_a_transcription_is_called_what_the_dialect_calls_it(dialec
         told = {"ga": "session.updated", "beta": "transcription_session.updated"}[dialect]
         assert rules(talk.hear(told, session=update["session"])) == []
     assert talk.client.unanswered == ()
+
+
+def test_a_text_that_cannot_be_read_shows_no_habit() -> None:
+    (habit, *_) = [habit for habit in HABITS if not habit.types]
+    event = m.ConversationCreated(conversation=m.Conversation(id="c"))
+    shown = json.dumps({"type": event.type, habit.mark: 1})
+    assert is_habit(habit.rule, event, shown)
+    assert not is_habit(habit.rule, event, shown[:-1])
+    assert not is_habit(habit.rule, event, shown[:-1] + ', "deep": ' + "[" * 100_000)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from antiphon import Finished, KnownRateLimit, Limits, SessionConfig
+from antiphon import Finished, KnownRateLimit, Limits, Report, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
 from antiphon.engine.incoming import HANDLERS, NEVER_OVERDUE
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from antiphon.messages.beta import SERVER_VIEWS
-from unit.engine_helpers import Talk, at, call, heard, message, outcomes, rules, said, sent_types, spoken
+from unit.engine_helpers import Talk, at, call, heard, message, of, outcomes, rules, said, sent_types, spoken
 
 ITEM = "conversation.item"
 BUFFER = "input_audio_buffer"
@@ -722,7 +722,8 @@ def test_an_item_that_its_end_made_a_member_goes_where_its_announcement_says() -
 
 
 @pytest.mark.parametrize(
-    ("previous", "expected"), [(None, ["m1", "i1"]), ("i1", ["m1", "i1"]), ("later", ["m1", "later", "i1"])]
+    ("previous", "expected"),
+    [(None, ["m1", "i1"]), ("root", ["i1", "m1"]), ("i1", ["m1", "i1"]), ("later", ["m1", "later", "i1"])],
 )
 def test_an_announcement_that_comes_late_may_name_no_place_or_one_that_comes_later_still(
     previous: str | None, expected: list[str]
@@ -735,6 +736,18 @@ def test_an_announcement_that_comes_late_may_name_no_place_or_one_that_comes_lat
         talk.restored().adds(said("later"), previous="m1")
         talk.adds(said("later"), previous="m1")
     assert order(talk) == expected
+
+
+def test_an_announcement_that_comes_late_may_not_name_what_was_put_behind_its_item() -> None:
+    talk = Talk()
+    talk.adds(said("m1"))
+    talk.hear(f"{ITEM}.done", item=spoken("i1", "x"))
+    talk.adds(said("m2"), previous="i1")
+    actions = talk.hear(f"{ITEM}.added", previous_item_id="m2", item=spoken("i1"))
+    assert [report.detail for report in of(actions, Report) if report.rule == "R-C4"] == [
+        "previous_item_id 'm2': cycle"
+    ]
+    assert order(talk) == ["m1", "i1", "m2"]
 
 
 def test_an_announcement_is_late_once() -> None:

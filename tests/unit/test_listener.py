@@ -761,3 +761,15 @@ def test_a_stream_plays_on_after_a_snapshot() -> None:
     talk = speaking(100).restored()
     (play,) = of(talk.audio("r1", "i1", 20), PlayAudio)
     assert play.start == 2400
+
+
+def test_what_is_cut_with_its_socket_without_ever_having_been_a_member_is_told_nobody() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.part("r1", "i1")
+    talk.audio("r1", "i1", 500)
+    assert stops(barge_in(talk)) == ["i1"]
+    actions = talk.lose_socket()
+    assert sent(actions) == []
+    assert state_of(talk) == "cut"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from antiphon import messages
@@ -86,6 +88,11 @@ def test_audio_and_credentials_do_not_appear(message: messages.Message | message
 
 def test_the_type_of_an_unknown_event_is_cut_when_it_is_long() -> None:
     assert len(repr(UnknownEvent(type="x" * 10_000, data={}))) < 200
+
+
+@pytest.mark.parametrize("audio", [SECRET.encode(), 7])
+def test_what_is_to_be_concealed_is_so_though_it_is_not_what_it_should_be(audio: Any) -> None:
+    assert repr(InputAudioBufferAppend(audio=audio)) == "InputAudioBufferAppend(audio=<concealed>)"
 
 
 def test_rich_gets_the_same_fields_as_repr() -> None:

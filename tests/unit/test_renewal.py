@@ -462,6 +462,20 @@ class TestTheHistory:
         talk.stopped("i", 400)
         assert created(sent(talk.again()))[0]["content"] == [{"type": "output_text", "text": "one two"}]
 
+    def test_audio_of_which_nothing_was_heard_between_the_sockets_is_not_given(self) -> None:
+        talk = Dialled()
+        talk.speaks("r", "i", 1000)
+        talk.stops_speaking("r", "i", "one two three four five")
+        talk.done("r")
+        talk.loses()
+        talk.client.interrupt(0)
+        talk.stopped("i", 0)
+        actions = talk.again()
+        assert sent(actions) == []
+        assert rules(actions) == []
+        assert talk.renewing == "none"
+        assert talk.ids == ["i"]
+
     def test_audio_that_is_cut_in_the_next_session_is_cut_there_as_text(self) -> None:
         talk = Dialled()
         talk.adds(said("u"))
@@ -650,6 +664,17 @@ class TestTheHistory:
         assert delivered(actions) == []
         assert rules(actions) == ["R-N5"]
         assert talk.ids == ["a"]
+        assert talk.renewing == "none"
+
+    def test_an_error_tells_which_of_several_is_refused(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.adds(said("b"), previous="a")
+        _first, second = talk.next_session()
+        actions = talk.error("invalid_value", second["event_id"])
+        assert [report.detail for report in of(actions, Report)] == ["item 'b' was refused (invalid_value)"]
+        assert talk.renewing == "renewing"
+        assert talk.echo(said("a")) == ()
         assert talk.renewing == "none"
 
     def test_an_item_that_is_passed_over_is_reported(self) -> None:
@@ -960,6 +985,17 @@ class TestWhatWasUnderWay:
         talk.adds(audio, previous="a")
         item = m.MessageItem(id="b", role="user", content=[m.InputText(text="hi")])
         talk.say(m.ConversationItemCreate(item=item, previous_item_id="u"))
+        assert talk.next_session()[1]["previous_item_id"] == "a"
+
+    def test_nor_is_what_is_no_more_such_a_place(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        previous = "a"
+        for item_id in ("u", "v"):
+            part = {"type": "input_audio", "transcript": None}
+            talk.adds({"id": item_id, "type": "message", "role": "user", "content": [part]}, previous=previous)
+            previous = item_id
+        talk.say(m.ConversationItemCreate(item=message("b").item, previous_item_id="v"))
         assert talk.next_session()[1]["previous_item_id"] == "a"
 
     def test_the_delete_of_what_is_no_more_is_carried_out_here(self) -> None:

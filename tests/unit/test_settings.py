@@ -206,9 +206,13 @@ def test_the_keys_of_a_session_are_those_of_its_kind() -> None:
 
 
 def test_without_an_object_there_is_no_key() -> None:
-    assert unknown_parameter('{"session": []}', m.SessionUpdate(session=REALTIME)) is None
-    assert unknown_parameter('{"session": {"x": 1}} {', m.SessionUpdate(session=REALTIME)) is None
     assert unknown_parameter("{}", m.ResponseCreate()) is None
+    assert unknown_parameter('{"response": null}', m.ResponseCreate(response=None)) is None
+
+
+def test_an_unknown_key_is_seen_beside_a_number_that_is_too_large() -> None:
+    refused = unknown_parameter('{"session": {"x": 1e400}}', m.SessionUpdate(session=REALTIME))
+    assert refused == Refusal("unknown_parameter", {"param": "session.x"})
 
 
 @pytest.mark.parametrize(

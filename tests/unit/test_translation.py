@@ -21,6 +21,7 @@ from antiphon import (
     ResponseFinished,
     Snapshot,
     SourceText,
+    StopAudio,
     TranslatedAudio,
     TranslatedText,
     TranslationFinished,
@@ -123,6 +124,15 @@ def test_the_resources_of_a_translation_speak_to_it() -> None:
     assert pcm == [PCM]
 
 
+def test_audio_to_translate_that_has_an_event_id_is_a_command_like_any_other() -> None:
+    commands: list[m.ClientEvent] = []
+    pcm: list[bytes | bytearray | memoryview] = []
+    resources = Resources(commands.append, commands.append, append_audio=pcm.append)
+    resources.session.input_audio_buffer.append(audio=PCM, event_id="e1")
+    assert commands == [m.SessionInputAudioBufferAppend(audio=FRAME, event_id="e1")]
+    assert pcm == []
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -199,6 +209,27 @@ def test_audio_that_no_player_can_be_told_of_is_reported_and_not_played(fields: 
     actions = listener().hear("session.output_audio.delta", **{"delta": FRAME, **fields})
     assert (played(actions), rules(actions)) == ([], ["R-P7"])
     assert actions[-1].path == path  # type: ignore[union-attr]
+
+
+def test_nobody_who_speaks_cuts_a_translation() -> None:
+    """R-X2"""
+    talk = listener()
+    talk.hear("session.output_audio.delta", delta=FRAME)
+    speech = talk.hear("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+    assert of(speech, StopAudio) == []
+    assert played(talk.hear("session.output_audio.delta", delta=FRAME)) == [(0, 4800, 9600)]
+
+
+def test_a_translation_that_became_a_conversation_and_was_interrupted_is_not_heard_again() -> None:
+    talk = listener()
+    talk.hear("session.output_audio.delta", delta=FRAME)
+    assert rules(talk.hear("session.updated", session={"type": "realtime"})) == ["R-S2"]
+    assert of(talk.client.interrupt(0), StopAudio) == [StopAudio(TRANSLATION, 0)]
+    talk.client.audio_stopped(TRANSLATION, 0, 10, 0)
+    talk.hear("session.updated", session={"type": "translation"})
+    actions = talk.hear("session.output_audio.delta", delta=FRAME)
+    assert delivered(actions) == ["session.output_audio.delta"]
+    assert played(actions) == []
 
 
 def test_nothing_is_played_where_nothing_is_decoded() -> None:
@@ -391,6 +422,12 @@ def test_an_update_of_a_translation_needs_no_kind_and_changes_what_it_names() ->
     assert (event["type"], event["session"]["audio"]["output"]) == ("session.updated", {"language": "es"})
     (event,) = server_helpers.sent(host.hear("session.update", session={"type": "translation", "audio": {"input": {}}}))
     assert event["session"]["audio"]["output"] == {"language": "es"}
+
+
+@pytest.mark.parametrize(("session", "param"), [("es", "session"), ({"type": 5}, "session.type")])
+def test_an_update_of_a_translation_whose_session_is_none_is_refused(session: Any, param: str) -> None:
+    error = refusal(interpreter().hear("session.update", session=session))
+    assert (error["code"], error["param"]) == ("invalid_type", param)
 
 
 def test_an_update_of_a_translation_reaches_the_application_as_what_it_is() -> None:

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from msgspec import inspect as introspection
 
+from antiphon.engine.codec import plain_object
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.messages.values import (
     AUDIO_FORMAT_TYPES,
@@ -37,12 +37,8 @@ _MOST_KEY = 64
 
 
 def parsed(text: bytes | str, key: str) -> Mapping[str, object] | None:
-    """The object under ``key`` in the JSON ``text``; None where there is none."""
-    try:
-        event = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return None  # it was read some other way: nothing of it is unknown
-    found = event.get(key) if isinstance(event, dict) else None
+    """The object under ``key`` in the ``text`` of an event; None where there is none."""
+    found = plain_object(text).get(key)
     return found if isinstance(found, dict) else None
 
 

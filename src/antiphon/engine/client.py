@@ -693,7 +693,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def place_item(self, item_id: str, previous_item_id: str | UnsetType | None, event: m.Event) -> None:
         """The announcement of an item that became a member before it: where it belongs."""
         previous = UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id
-        problem = self.conversation.place(item_id, previous, clone=True)
+        problem = self.conversation.place(item_id, previous)
         if problem is not None:
             self.report("R-C4", event, f"previous_item_id {previous_item_id!r}: {problem.value}")
 

@@ -59,6 +59,7 @@ __all__ = [
     "encode_json",
     "encode_text",
     "item_from_builtins",
+    "plain_object",
     "server_decoder",
     "session_from_builtins",
     "to_builtins",
@@ -71,7 +72,8 @@ AnyEvent: TypeAlias = ServerEvent | ClientEvent | UnknownEvent | Malformed
 
 
 Reading: TypeAlias = Callable[[JsonObject], tuple[str, JsonObject]]
-"""An event, as its name in the catalogue of classes and in GA's shape; the very same object if that is how it came."""
+"""An event that has a type, as its name in the catalogue of classes and in GA's shape; the very same object if that is
+how it came."""
 
 
 class Rejected(Struct, frozen=True):
@@ -134,8 +136,7 @@ def client_decoder(
 
 def _as_it_is(data: JsonObject) -> tuple[str, JsonObject]:
     """The reading of a peer that is held to GA."""
-    name = data.get("type")
-    return name if isinstance(name, str) else "", data
+    return data["type"], data
 
 
 def _decoder(
@@ -294,9 +295,14 @@ def _deeper(text: bytes, depth: int) -> bool:
     return False
 
 
+def plain_object(text: bytes | str) -> JsonObject:
+    """The object in ``text``, of which a decoder has made an event already."""
+    return cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text))
+
+
 def as_unknown(text: bytes | str) -> UnknownEvent:
     """The event in ``text``, of which a decoder has made one already, for a session to which its type means nothing."""
-    return UnknownEvent.of(cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text)))
+    return UnknownEvent.of(plain_object(text))
 
 
 # --- plain objects to events ------------------------------------------------------------------------------------------

@@ -41,8 +41,7 @@ def unknown_in_beta(text: bytes | str, event: m.SessionUpdate | m.ResponseCreate
     else:
         return None
     given = parsed(text, name)
-    if given is None:
-        return None
+    assert given is not None  # that is what the event was read from
     known = _BETA_KEYS.get(type(holder), frozenset())
     unknown = next((key for key in given if key not in known), None)
     if unknown is not None:

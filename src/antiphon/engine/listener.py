@@ -162,7 +162,9 @@ class Listener:
     # -- cutting -------------------------------------------------------------------------------------------------------
 
     def speech(self, detection: TurnDetection | None) -> None:
-        """The user began to speak: cut what policy says (R-B2)."""
+        """The user began to speak: cut what policy says (R-B2); nothing of a translation (R-X2)."""
+        if self._session.translates:
+            return
         policy = self._session.config.on_speech
         if policy == "ignore" or (
             policy == "session" and detection is not None and detection.interrupt_response is False
@@ -193,8 +195,7 @@ class Listener:
 
     def silence(self, response_id: str) -> None:
         """Play nothing more of this response, be it in parts that exist or in new ones."""
-        if self.plays:
-            self._session.playback.supersede(response_id)
+        self._session.playback.supersede(response_id)
 
     def cut(self, entry: Entry, samples: int | None) -> None:
         """The player has stopped: tell the server how much was heard (R-B3).
@@ -202,8 +203,8 @@ class Listener:
         An item of which nothing was heard may have to go whole, so the last of its parts that is cut decides.
         """
         session = self._session
-        if session.playback.finish_cut(entry, samples) is None:
-            return
+        cut = session.playback.finish_cut(entry, samples)
+        assert cut is not None  # whatever leads here has begun it
         if session.config.unheard == "truncate":
             self._tell(entry)
             return

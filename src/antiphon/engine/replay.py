@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from itertools import takewhile
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
@@ -63,8 +64,6 @@ def item_of(node: Node, calls: Collection[str]) -> m.Item | None:
     ``calls`` are the calls that it is given: an output without its call is refused (R-C12).
     """
     item = node.item
-    if not node.id:
-        return None
     if isinstance(item, m.MessageItem):
         content = list(_content(node, item))
         return m.MessageItem(id=node.id, role=item.role, content=content) if content else None
@@ -103,9 +102,7 @@ def predecessor_of(conversation: Conversation, node: Node) -> str:
     """The ``previous_item_id`` that puts something in the place of ``node``, as far as the session knows its
     neighbours."""
     previous = ROOT
-    for each in conversation:
-        if each is node:
-            break
+    for each in takewhile(lambda each: each is not node, conversation):
         if each.held_as != "nothing":
             previous = each.id
     return previous

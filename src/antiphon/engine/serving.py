@@ -483,5 +483,4 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
 
 for _view in CLIENT_VIEWS.values():  # the same events by other names
     for _seen in _view.values():
-        if (_known := next((base for base in _seen.__mro__ if base in HANDLERS), None)) is not None:
-            HANDLERS[_seen] = HANDLERS[_known]
+        HANDLERS[_seen] = next(HANDLERS[_base] for _base in _seen.__mro__ if _base in HANDLERS)

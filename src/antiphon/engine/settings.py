@@ -177,8 +177,7 @@ def unknown_parameter(text: bytes | str, event: m.SessionUpdate | m.ResponseCrea
     """Why ``event``, which was read from ``text``, is refused for a key that it has not, None if it has them all."""
     if isinstance(event, m.SessionUpdate):
         session = parsed(text, "session")
-        if session is None:
-            return None
+        assert session is not None  # an update was read from it
         refused = unknown_key(type(event.session), session, "session", without=_ONLY_BETA | _SERVERS_KEYS)
         audio = session.get("audio")
         output = audio.get("output") if isinstance(audio, dict) else None

@@ -14,10 +14,8 @@ and what handlers return is awaited by who calls `feed_async`.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, deque
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -41,6 +39,7 @@ from antiphon.toolkit.retry import Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Router
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
+from antiphon.toolkit.tables import csv_lines
 
 __all__ = ["EventManager", "Seen", "Statistics"]
 
@@ -275,11 +274,7 @@ class EventManager(Generic[R]):
 
     def export_csv(self) -> str:
         """The numbers as CSV: measure, of what, value; with a head."""
-        lines: list[str] = []
-        writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\n")
-        writer.writerow(("measure", "name", "value"))
-        writer.writerows(self.analytics.rows())
-        return "".join(lines)
+        return "".join(csv_lines([("measure", "name", "value"), *self.analytics.rows()]))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

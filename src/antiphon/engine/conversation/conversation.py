@@ -196,16 +196,17 @@ class Conversation:
         """Whether nothing has said where the item belongs; it stands at the end until then."""
         return self._order.waits_for(_UNPLACED + item_id)
 
-    def place(self, item_id: str, previous_item_id: str | UnsetType | None, *, clone: bool = False) -> Misplaced | None:
-        """Where an item belongs that `awaits_place`: as in `add`. What was put behind it moves with it."""
+    def place(self, item_id: str, previous_item_id: str | UnsetType | None) -> Misplaced | None:
+        """Where a member belongs that `awaits_place`. What was put behind it moves with it. Without a predecessor it
+        stays: servers that announce late name none."""
         waiting, order = _UNPLACED + item_id, self._order
         node = self._index.get(item_id)
+        assert node is not None  # only a member waits so
         previous = previous_item_id if isinstance(previous_item_id, str) and previous_item_id else None
-        if node is not None:
-            node.previous_item_id = previous
-        if previous is None and clone:
+        node.previous_item_id = previous
+        if previous is None:
             order.give_up(waiting)
-        elif previous is None or (previous == ROOT and self._place_of(previous) is None):
+        elif previous == ROOT and self._place_of(previous) is None:
             order.release(waiting, order.front)
         elif previous == item_id:
             order.give_up(waiting)
@@ -400,7 +401,8 @@ class Conversation:
             if isinstance(link, Node):
                 positions[link] = len(places)
                 places.append(record_state(link, number))
-            elif isinstance(link, Tombstone):
+            else:
+                assert isinstance(link, Tombstone)  # nothing else is between the ends
                 places.append(TombstoneState(id=link.id, age=ages[link], block=number))
         return ConversationState(
             places=places,

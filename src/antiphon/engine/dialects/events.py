@@ -62,10 +62,8 @@ for _patch in PATCHES:
 
 
 def read_client(event: Json) -> tuple[str, Json]:
-    """A client's event in GA's shape."""
-    name = event.get("type")
-    if not isinstance(name, str):
-        return "", event
+    """A client's event, which has a type, in GA's shape."""
+    name: str = event["type"]
     shaped = _FIELDS_IN.get(name)
     if shaped is not None and shaped[0] in event:
         event = {**event, shaped[0]: shaped[1](event[shaped[0]])}
@@ -73,10 +71,8 @@ def read_client(event: Json) -> tuple[str, Json]:
 
 
 def read_server(event: Json) -> tuple[str, Json]:
-    """A server's event in GA's shape."""
-    name = event.get("type")
-    if not isinstance(name, str):
-        return "", event
+    """A server's event, which has a type, in GA's shape."""
+    name: str = event["type"]
     for patch in _PATCHES.get(name, ()):
         event = patch.apply(event) or event
     if name == _COMPLETED and event.get("status") == "in_progress":
@@ -130,8 +126,7 @@ def write_server(event: Json) -> Json | None:
 def _response_shown(response: Json) -> Json:
     shown = response_to_beta(response)
     shown.pop("audio", None)  # what is left there has no name in the beta
-    if isinstance(shown.get("output"), list):
-        shown["output"] = [_item_shown(item) for item in shown["output"]]
+    shown["output"] = [_item_shown(item) for item in shown["output"]]
     return shown
 
 

@@ -162,9 +162,8 @@ def _flatten(data: Mapping[str, Any], places: tuple[tuple[str, str, str], ...]) 
     """The inverse; what has no flat key stays under ``audio``."""
     result = dict(data)
     audio = result.get("audio")
-    if not isinstance(audio, dict):
-        if audio is None:
-            result.pop("audio", None)
+    if audio is None:
+        result.pop("audio", None)
         return result
     rest = {side: dict(value) if isinstance(value, dict) else value for side, value in audio.items()}
     for key, side, name in places:
