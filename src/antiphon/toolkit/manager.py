@@ -39,6 +39,7 @@ from antiphon.toolkit.retry import Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Router
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
+from antiphon.toolkit.tables import MEASURES, csv_lines, measure_rows
 from antiphon.toolkit.tables import csv_lines
 
 __all__ = ["EventManager", "Seen", "Statistics"]
@@ -272,9 +273,10 @@ class EventManager(Generic[R]):
         }
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
-    def export_csv(self) -> str:
-        """The numbers as CSV: measure, of what, value; with a head."""
-        return "".join(csv_lines([("measure", "name", "value"), *self.analytics.rows()]))
+    def export_csv(self, name: str = "session") -> str:
+        """The numbers as CSV, in the columns of `MEASURES`, with a head; ``name`` is what stands in ``file``."""
+        head = tuple(column.name for column in MEASURES)
+        return "".join(csv_lines((head, *measure_rows(name, self.analytics))))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
