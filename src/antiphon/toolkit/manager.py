@@ -40,7 +40,6 @@ from antiphon.toolkit.router import HandlerFailure, Router
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
 from antiphon.toolkit.tables import MEASURES, csv_lines, measure_rows
-from antiphon.toolkit.tables import csv_lines
 
 __all__ = ["EventManager", "Seen", "Statistics"]
 
