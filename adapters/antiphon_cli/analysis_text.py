@@ -262,7 +262,7 @@ def _facts_of(recording: Recording, analysis: Analysis) -> str:
 
 def _interruptions(analysis: Analysis) -> str:
     told = f"{analysis.interruptions:,}"
-    if analysis.cuts and analysis.cut_received_ms:
+    if analysis.cut_received_ms:
         share = 100 * analysis.cut_heard_ms / analysis.cut_received_ms
         told += (
             f"; of {counted(analysis.cuts, 'answer')} cut, {analysis.cut_heard_ms:,} of "

@@ -30,7 +30,7 @@ def figures_of(analysis: Analysis, broken: int, cost: Cost | None) -> list[Figur
     if analysis.time_to_first_token.count:
         figures.append(_waiting("First token", analysis.time_to_first_token))
     heard = ""
-    if analysis.cuts:
+    if analysis.cut_received_ms:
         share = 100 * analysis.cut_heard_ms / analysis.cut_received_ms
         heard = f"{seconds(analysis.cut_heard_ms)} of {seconds(analysis.cut_received_ms)} heard ({share:.0f} %)"
     figures.append(Figure("Interruptions", f"{analysis.interruptions:,}", heard))

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from antiphon.engine.timers import Instant
 from antiphon.toolkit.analytics import Analytics
 from antiphon.toolkit.event_types import canonical
 from antiphon.toolkit.journal import Row
@@ -125,7 +126,7 @@ _AUDIO: Final = {
 
 def event_row(file: str, row: Row) -> tuple[Cell, ...]:
     """The row of `EVENTS` for one row of a journal; an event that is no JSON has only its size."""
-    at = row.at if row.at is not None and abs(row.at) <= _LARGEST else None
+    at = _instant(row.at)
     try:
         event = _decode(row.event)
     except (msgspec.DecodeError, RecursionError):
@@ -173,9 +174,9 @@ def turn_row(file: str, number: int, turn: Turn) -> tuple[Cell, ...]:
         turn.status,
         turn.reason,
         turn.error,
-        turn.turn_ended,
-        turn.created,
-        turn.ended,
+        _instant(turn.turn_ended),
+        _instant(turn.created),
+        _instant(turn.ended),
         turn.latency_ms,
         turn.voice_latency_ms,
         turn.first_token_ms,
@@ -215,6 +216,11 @@ def _csv(cell: Cell) -> Cell:
     if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{cell}"
     return cell
+
+
+def _instant(at: Instant | None) -> Instant | None:
+    """As a table can hold it."""
+    return at if at is not None and abs(at) <= _LARGEST else None
 
 
 def _text(value: object) -> str | None:
