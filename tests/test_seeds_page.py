@@ -93,6 +93,14 @@ def test_everything_that_the_chapter_defines_has_one_row() -> None:
     assert sorted(rows) == sorted(code)
 
 
+def test_the_page_shows_what_both_say() -> None:
+    document = seeds.load()
+    if document is None:
+        pytest.skip(f"{seeds.DOCUMENT} is no part of the repository, and not beside it")
+    for each in seeds.results(document):
+        assert f"| {each.what} | `{each.theirs!r}` | `{each.ours!r}` |" in PAGE
+
+
 def test_the_pages_have_their_rows() -> None:
     for name in ("connect", "__aiter__", "recv_bytes", "RealtimeServerEvent", "session.update", "function call"):
         assert name in PAGES

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from antiphon import Action, Closed, Disconnected, RequestSettled
+from antiphon import Action, Closed, Disconnected, LocalProtocolError, RequestSettled
 
 from .queue import ConnectionClosed
 
@@ -45,8 +45,11 @@ async def manage(connection: AsyncConnection, manager: EventManager[Awaitable[ob
     try:
         while True:
             await asyncio.wait((receiving, waking), timeout=_until(manager.deadline), return_when="FIRST_COMPLETED")
-            for answer in manager.tick(time.monotonic_ns()):
-                await answer
+            for event, answer in manager.tick(time.monotonic_ns()):
+                try:
+                    await answer
+                except LocalProtocolError as refusal:
+                    manager.refused(event, refusal, time.monotonic_ns())
             if receiving.done() and receiving.exception() is None:
                 await manager.feed_async(receiving.result(), time.monotonic_ns())
                 receiving = asyncio.ensure_future(connection.recv())

@@ -11,6 +11,7 @@ from typing import Final
 from antiphon import Cost, PriceTable, TokenCounts, Usage
 from antiphon.toolkit import Analysis, FlowTally, Line, Summary
 from antiphon_cli.console import Console, clean
+from antiphon_cli.figures import amount, counted, seconds
 from antiphon_cli.recording import Recording, Sink, Totals
 
 __all__ = ["Report"]
@@ -73,14 +74,14 @@ class Report(Sink):
     def _row(self, recording: Recording) -> None:
         """One recording of many, in a line."""
         analysis = recording.analytics.analysis()
-        told = [_facts_of(recording, analysis), _number(analysis.turns, "turn")]
+        told = [_facts_of(recording, analysis), counted(analysis.turns, "turn")]
         if analysis.turn_latency.count:
             told.append(f"turn latency p50 {_ms(analysis.turn_latency.p50)}")
         if recording.broken:
             told.append(f"broken rules: {recording.broken}")
         failed = sum(analysis.errors.values())
         if failed:
-            told.append(_number(failed, "error"))
+            told.append(counted(failed, "error"))
         if recording.unreadable is not None:
             told.append("not all of it readable" if analysis.events else "unreadable")
         self._console.out(clean(f"{recording.name}: {', '.join(told)}"))
@@ -90,12 +91,12 @@ class Report(Sink):
         analysis = totals.analytics.analysis()
         if not self._each:
             self._console.out()
-        self._head(f"All {_number(totals.files, 'file')}")
-        told = [_number(totals.events["server"], "server event"), _number(totals.events["client"], "client event")]
+        self._head(f"All {counted(totals.files, 'file')}")
+        told = [counted(totals.events["server"], "server event"), counted(totals.events["client"], "client event")]
         if analysis.duration_ms is not None:
-            told.append(_seconds(analysis.duration_ms))
+            told.append(seconds(analysis.duration_ms))
         if totals.unreadable:
-            told.append(f"{_number(totals.unreadable, 'file')} not (all) readable")
+            told.append(f"{counted(totals.unreadable, 'file')} not (all) readable")
         self._fact("", ", ".join(told))
         cost = None if self._prices is None else totals.analytics.cost(self._prices)
         self._body(analysis, totals.flows, cost)
@@ -113,7 +114,7 @@ class Report(Sink):
         if analysis.tools:
             self._fact("tools", _counted(analysis.tools))
         if analysis.audio_sent_ms or analysis.audio_received_ms:
-            sent, received = _seconds(analysis.audio_sent_ms), _seconds(analysis.audio_received_ms)
+            sent, received = seconds(analysis.audio_sent_ms), seconds(analysis.audio_received_ms)
             self._fact("audio", f"{sent} sent, {received} received")
         self._waiting(analysis)
         self._usage(analysis.usage, cost)
@@ -152,10 +153,10 @@ class Report(Sink):
             reasoning = f"; of it reasoning {usage.reasoning_tokens:,}" if usage.reasoning_tokens else ""
             self._fact("output", f"{_tokens(usage.output)}{reasoning}")
         if usage.unknown:
-            self._fact("not told", f"what {_number(usage.unknown, 'response')} used: the sums are lower bounds")
+            self._fact("not told", f"what {counted(usage.unknown, 'response')} used: the sums are lower bounds")
         used = usage.transcription
         if used.transcriptions:
-            told = [_number(used.transcriptions, "transcription")]
+            told = [counted(used.transcriptions, "transcription")]
             if used.seconds:
                 told.append(f"{used.seconds:,.1f} s of audio")
             if used.input or used.output_tokens:
@@ -166,7 +167,7 @@ class Report(Sink):
         if cost is not None:
             unpriced = ", ".join(f"{number:,g} {kind.replace('_', ' ')}" for kind, number in cost.unpriced.items())
             rest = f"; without a price: {unpriced}" if unpriced else ""
-            self._fact("cost", f"{cost.amount.normalize():f} {cost.currency}{rest}")
+            self._fact("cost", f"{amount(cost)}{rest}")
 
     def _flows(self, flows: FlowTally) -> None:
         if not flows.flows and not flows.not_compared:
@@ -249,11 +250,11 @@ class Report(Sink):
 
 def _facts_of(recording: Recording, analysis: Analysis) -> str:
     told = [
-        _number(recording.events["server"], "server event"),
-        _number(recording.events["client"], "client event"),
+        counted(recording.events["server"], "server event"),
+        counted(recording.events["client"], "client event"),
     ]
     if analysis.duration_ms is not None:
-        told.append(_seconds(analysis.duration_ms))
+        told.append(seconds(analysis.duration_ms))
     if recording.transport not in (None, "websocket"):
         told.append(str(recording.transport))
     return ", ".join(told)
@@ -261,10 +262,10 @@ def _facts_of(recording: Recording, analysis: Analysis) -> str:
 
 def _interruptions(analysis: Analysis) -> str:
     told = f"{analysis.interruptions:,}"
-    if analysis.cuts and analysis.cut_received_ms:
+    if analysis.cut_received_ms:
         share = 100 * analysis.cut_heard_ms / analysis.cut_received_ms
         told += (
-            f"; of {_number(analysis.cuts, 'answer')} cut, {analysis.cut_heard_ms:,} of "
+            f"; of {counted(analysis.cuts, 'answer')} cut, {analysis.cut_heard_ms:,} of "
             f"{analysis.cut_received_ms:,} ms were heard ({share:.0f} %)"
         )
     return told
@@ -285,18 +286,6 @@ def _most(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     yield from rows[:12]
     if len(rows) > 12:
         yield "others", sum(number for _, number in rows[12:])
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _seconds(ms: float) -> str:
-    if ms < 60_000:
-        return f"{ms / 1000:.1f} s"
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
 
 
 def _ms(value: float | None) -> str:

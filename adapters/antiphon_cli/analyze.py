@@ -12,6 +12,8 @@ import msgspec
 
 from antiphon import PriceTable
 from antiphon_cli.analysis_json import Document
+from antiphon_cli.analysis_page import Page
+from antiphon_cli.analysis_tables import Tables
 from antiphon_cli.analysis_text import Report
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.recording import Recording, Sink, Totals, read_recording
@@ -45,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="one JSON document for all files")
     forms.add_argument("--transcript", choices=FORMS, help="only what was said, in this form")
+    parser.add_argument("--html", metavar="OUT", help="write a page with a timeline, to look at in a browser")
+    parser.add_argument("--csv", metavar="DIR", help="write tables of events, turns and measures into a folder")
+    parser.add_argument("--parquet", metavar="DIR", help="the same as Parquet files (needs the [parquet] extra)")
     parser.add_argument("--each", action="store_true", help="of several files, the whole report of each")
     parser.add_argument("--prices", metavar="FILE", help="what tokens cost, as JSON: tells what the sessions cost")
     parser.add_argument("--audio-cut", action="store_true", help="the audio was shortened: do not check sample counts")
@@ -58,7 +63,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UserError(f"--transcript {arguments.transcript} takes one FILE, not {len(files)}")
     totals = Totals()
     with ExitStack() as stack:
-        sinks = [stack.enter_context(sink) for sink in _sinks(arguments, console, prices, several=len(files) > 1)]
+        sinks = [stack.enter_context(sink) for sink in _sinks(arguments, files, console, prices)]
         for file in files:
             watchers = [watcher for sink in sinks if (watcher := sink.begin(file)) is not None]
             recording = read_recording(file, audio_cut=arguments.audio_cut, watchers=watchers)
@@ -74,9 +79,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _sinks(
-    arguments: argparse.Namespace, console: Console, prices: PriceTable | None, *, several: bool
+    arguments: argparse.Namespace, files: Sequence[str], console: Console, prices: PriceTable | None
 ) -> Iterator[Sink]:
     """Where what is learned goes."""
+    several = len(files) > 1
+    if arguments.html is not None:
+        yield Page(arguments.html, files, prices)
+    if arguments.csv is not None:
+        yield Tables(arguments.csv, "csv")
+    if arguments.parquet is not None:
+        yield Tables(arguments.parquet, "parquet")
     if arguments.json:
         yield Document(console, prices)
     elif arguments.transcript is not None:

@@ -54,6 +54,9 @@ class BrokenRule(Struct):
 class Watcher:
     """Something else that wants to see a recording while it is read: override what it wants to see."""
 
+    def audio_cut(self) -> None:
+        """The recorder shortened the audio: from here on nothing that counts it is told."""
+
     def row(self, row: Row) -> None:
         """A row, as it stands in the journal."""
 
@@ -112,7 +115,7 @@ class Recording:
     ) -> None:
         self.name = name.encode("utf-8", "backslashreplace").decode()  # a name of a file need be no text
         self.lines = 0
-        self.analytics = Analytics(audio_cut=audio_cut, on_turn=self._turn)
+        self.analytics = Analytics(on_turn=self._turn)
         self.flows = FlowTally()
         self.rules: dict[str, BrokenRule] = {}
         self.violations: list[Violation] = []
@@ -124,6 +127,8 @@ class Recording:
         )
         self._timeline = Timeline()
         self._watchers = tuple(watchers)
+        if audio_cut:
+            self._cut()
         self._now: int | None = None
         self._backwards = self._passed_over = self._timed = 0
         self._first_backwards = 0
@@ -183,7 +188,13 @@ class Recording:
                 self.unreadable = self.unreadable or f"{self.name}:{entry.number}: {entry.reason}"
                 self._remark(entry.number, f"{entry.reason}; it was passed over")
         self._broke(self._observer.feed(entry))
-        self.analytics.audio_cut = self._observer.audio_cut
+        if self._observer.audio_cut and not self.analytics.audio_cut:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.analytics.audio_cut = True
+        for watcher in self._watchers:
+            watcher.audio_cut()
 
     def finish(self) -> None:
         """The journal is over."""
@@ -218,32 +229,32 @@ class Recording:
             self._first_backwards = self._first_backwards or row.number
 
     def _note(self, note: Note) -> None:
-        given = note.data.get("input")
+        given, at = note.data.get("input"), note.data.get("at")
+        at = at if type(at) is int else self._now
         if note.dir != "input" or not isinstance(given, dict):
             text = note.data.get("text")
             if note.dir in _TELLING:
-                self._tell(note.number, f"{note.dir}: {text}" if isinstance(text, str) else note.dir)
+                self._tell(note.number, f"{note.dir}: {text}" if isinstance(text, str) else note.dir, at)
             return
         kind, item_id = given.get("in"), given.get("item_id")
         index, samples = given.get("content_index", 0), given.get("samples")
         if kind in ("audio_played", "audio_stopped"):
             if isinstance(item_id, str) and type(index) is int and type(samples) is int:
-                at = note.data.get("at")
                 self.analytics.audio_played(item_id, index, samples)
                 for watcher in self._watchers:
-                    watcher.played(item_id, index, samples, note.number, at if type(at) is int else None)
+                    watcher.played(item_id, index, samples, note.number, at)
         elif isinstance(kind, str) and kind in _TELLING_INPUTS:
-            self._tell(note.number, _TELLING_INPUTS[kind])
+            self._tell(note.number, _TELLING_INPUTS[kind], at)
 
     def _remark(self, line: int, text: str) -> None:
         self._passed_over += 1
         if self._passed_over <= _KEPT_REMARKS:
             self.notes.append(f"line {line} {text}")
-        self._tell(line, f"line {line} {text}")
+        self._tell(line, f"line {line} {text}", self._now)
 
-    def _tell(self, line: int, text: str) -> None:
+    def _tell(self, line: int, text: str, at: int | None) -> None:
         for watcher in self._watchers:
-            watcher.remark(line, text, self._now)
+            watcher.remark(line, text, at)
 
     # -- what the observer says ----------------------------------------------------------------------------------------
 

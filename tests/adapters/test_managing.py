@@ -108,6 +108,26 @@ def test_what_failed_is_sent_again_in_time() -> None:
     run(body)
 
 
+def test_a_retry_that_is_refused_by_then_is_an_error_and_no_exception() -> None:
+    async def body() -> None:
+        async with both() as (connection, _):
+            manager = managing(connection)
+            delete = m.ConversationItemDelete(event_id="mine", item_id="a")
+            manager.retrier.sent(delete)  # as if it had been sent when there was such an item
+            limit = m.ErrorDetail(type="rate_limit_error", message="slow down", event_id="mine")
+            manager.feed(m.Error(error=limit), 0)
+
+            async def close_when_refused() -> None:
+                while not manager.retrier.record[1:]:
+                    await asyncio.sleep(0)
+                await connection.close()
+
+            await asyncio.gather(manage(connection, manager), close_when_refused())
+        assert [error.code for error in manager.recent_errors()] == [None, "item_delete_invalid_item_id"]
+
+    run(body)
+
+
 def test_the_handlers_of_errors_hear_that_the_socket_was_lost() -> None:
     async def body() -> None:
         heard: list[str] = []

@@ -141,7 +141,7 @@ class MadeSession:
             self.wait(self.random.uniform(8, 30))
             if player and number % 3 == 2:
                 self._played("audio_played", item_id, number * self._chunk_ms // 2)
-        text, heard_ms = "".join(said), deltas * self._chunk_ms // 3
+        text, heard_ms = "".join(said), deltas * self._chunk_ms * 3 // 5
         speech = self._starts_to_speak(3 * self._chunk_ms) if cut else ""
         if cut:
             if player:

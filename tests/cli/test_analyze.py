@@ -75,7 +75,7 @@ def test_the_report_of_one_file_tells_turns_waiting_usage_flows_events_and_words
         "Events, and the ms since the one before of the same side",
         "Transcript",
     ]
-    assert "  interruptions     1; of 1 answer cut, 333 of 1,000 ms were heard (33 %)" in ran.out
+    assert "  interruptions     1; of 1 answer cut, 600 of 1,000 ms were heard (60 %)" in ran.out
     assert "  responses         4 completed, 1 cancelled" in ran.out
     assert re.search(r"^  voice latency +\d+ +\d", ran.out, re.MULTILINE)
     assert "  function call     1 of 1 as expected" in ran.out
@@ -177,7 +177,7 @@ def test_the_document_has_its_keys(analyze: Analyze) -> None:
         "completed",
     ]
     cut = one["turns"][0]
-    assert (cut["interrupted"], cut["heard_ms"], cut["received_ms"]) == (True, 333, 1000)
+    assert (cut["interrupted"], cut["heard_ms"], cut["received_ms"]) == (True, 600, 1000)
     assert cut["latency_ms"] > 0
     assert [line["kind"] for line in one["transcript"]].count("call") == 1
 

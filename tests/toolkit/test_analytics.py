@@ -430,3 +430,40 @@ def test_models_are_told_apart_up_to_a_bound() -> None:
         analytics.observe("server", done())
     assert len(analytics._usage) <= 1025
     assert analytics.usage.responses == 1100
+
+
+def test_what_begins_before_the_clock_has_no_duration() -> None:
+    analytics = Analytics()
+    analytics.observe("server", CREATED)
+    analytics.observe("server", TEXT, 5 * MS)
+    analytics.observe("server", done(), 9 * MS)
+    analysis = analytics.analysis()
+    assert (analysis.time_to_first_token.count, analysis.response_duration.count) == (0, 0)
+
+
+def test_items_and_requests_that_belong_to_no_turn_are_no_turns() -> None:
+    seed = m.MessageItem(role="assistant", content=[])
+    stray = m.FunctionCallOutputItem(call_id="unknown", output="")
+    analysis = analysed(
+        (0, "client", m.ConversationItemCreate(item=seed)),
+        (1, "client", m.ConversationItemCreate(item=stray)),
+        (2, "server", STOPPED),
+        (3, "client", m.ResponseCreate()),  # the turn ended with the speech
+        (10, "server", CREATED),
+        (12, "server", TEXT),
+    )
+    assert (analysis.turns, analysis.tool_duration.count, analysis.turn_latency.max) == (0, 0, 10)
+
+
+def test_calls_that_wait_for_their_output_are_bounded() -> None:
+    analytics = Analytics()
+    for number in range(300):
+        call = m.ResponseFunctionCallArgumentsDone(
+            response_id="r", item_id="i", output_index=0, call_id=f"c{number}", name="f", arguments="{}"
+        )
+        analytics.observe("server", call, number)
+    assert len(analytics._calls) == 256
+
+
+def test_speech_after_an_answer_is_no_interruption() -> None:
+    assert analysed((0, "server", CREATED), (1, "server", done()), (2, "server", STARTED)).interruptions == 0

@@ -294,3 +294,41 @@ def test_an_old_item_that_a_limit_pushes_out_does_not_take_its_namesake_along() 
     assert ("deleted", "a") in followed.do(lambda talk: talk.adds(said("b"), previous="a"))
     deleted = followed.do(lambda talk: talk.hear("conversation.item.deleted", item_id="a"))
     assert deleted == [("deleted", "a")]
+
+
+def test_what_stood_there_before_is_not_told_as_new() -> None:
+    talk = Talk()
+    talk.adds(said("a"))
+    history = History(talk.client.conversation)
+    heard = told(history)
+    history.feed(m.ConversationItemDone(item=m.MessageItem(id="a", role="user", content=[])))
+    (deleted,) = talk.hear("conversation.item.deleted", item_id="a")[:1]
+    history.feed(deleted)
+    assert heard == [("updated", "a"), ("deleted", "a")]
+
+
+def test_an_item_that_another_session_knows_by_another_id_is_the_same_item() -> None:
+    talk = Talk()
+    long = "item_" + "x" * 40
+    talk.adds(said(long))
+    history = History(talk.client.conversation)
+    (node,) = talk.client.conversation
+    assert isinstance(node.item, m.MessageItem)
+    talk.client.conversation.renew(
+        lambda each: each.rename("short", m.MessageItem(id="short", role="user", content=[]))
+    )
+    done = m.ConversationItemDone(item=m.MessageItem(id="short", role="user", content=[]))
+    assert [change.type for change in history.feed(done)] == ["updated"]
+    talk.client.conversation.delete("short")
+    assert [change.type for change in history.feed(m.ConversationItemDeleted(item_id="short"))] == ["deleted"]
+    assert history.feed(m.ConversationItemDeleted(item_id="short")) == ()
+
+
+def test_a_namesake_that_was_not_told_of_is_not_told_as_gone() -> None:
+    talk = Talk()
+    history = History(talk.client.conversation)
+    talk.adds(said("a", "old"))
+    talk.adds(said("a", "new"), previous="a")
+    for _ in range(2):
+        (deleted, *_) = talk.hear("conversation.item.deleted", item_id="a")
+        assert history.feed(deleted) == ()

@@ -79,11 +79,11 @@ class Managed:
         for action in actions:
             self.manager.feed(action, self.talk.now)
 
-    def tick(self) -> tuple[list[str], ...]:
-        """Go to the manager's deadline and let it act."""
+    def tick(self) -> list[list[str]]:
+        """Go to the manager's deadline and let it act; what went out."""
         assert self.manager.deadline is not None
         self.talk.now = self.manager.deadline
-        return self.manager.tick(self.talk.now)
+        return [answer for _, answer in self.manager.tick(self.talk.now)]
 
 
 # -- in ----------------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_a_command_that_failed_is_sent_again_when_its_pause_is_over() -> None:
     assert managed.manager.deadline == SECOND
     assert managed.manager.statistics().waiting == 1
     assert managed.manager.tick(SECOND - 1) == ()
-    assert managed.tick() == (["session.update"],)
+    assert managed.tick() == [["session.update"]]
     assert managed.manager.statistics().retries == 1
     assert managed.manager.deadline is None
     assert managed.manager.recent(1)[0].event_id == "u-2"
@@ -274,7 +274,7 @@ def test_a_response_that_failed_is_asked_for_again() -> None:
     managed = Managed()
     managed.manager.send(m.ResponseCreate(event_id="ask"))
     managed.take(managed.talk.created("r", request="ask") + managed.talk.done("r", "failed"))
-    assert managed.tick() == (["response.create"],)
+    assert managed.tick() == [["response.create"]]
 
 
 def test_a_retry_that_the_session_refuses_is_an_error_and_not_tried_again() -> None:
@@ -284,7 +284,7 @@ def test_a_retry_that_the_session_refuses_is_an_error_and_not_tried_again() -> N
     error = {"type": "server_error", "code": None, "message": "no", "event_id": "d"}
     managed.take(managed.talk.hear("error", error=error))
     managed.take(managed.talk.hear("conversation.item.deleted", item_id="a"))
-    assert managed.tick() == ()
+    assert managed.tick() == []
     assert managed.manager.deadline is None
     assert managed.manager.recent_errors(1)[0].code == "item_delete_invalid_item_id"
     assert managed.manager.retrier.record[-1].why == "not retryable"

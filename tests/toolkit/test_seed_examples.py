@@ -30,13 +30,14 @@ from antiphon.toolkit import (
     History,
     RealtimeError,
     Router,
+    Row,
     ServerEventType,
     StreamKind,
     Streams,
     StreamUpdate,
     categories_of,
+    read_lines,
 )
-from antiphon.toolkit.journal import Row, read_lines
 from unit.engine_helpers import MS, at, said
 
 LIMIT = 20.0

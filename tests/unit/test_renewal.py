@@ -1081,3 +1081,52 @@ def test_a_session_of_the_beta_is_renewed_in_its_own_words() -> None:
     items = [event["item"] for event in told if event["type"] == "conversation.item.create"]
     assert update == {"modalities": ["text"]}
     assert [part["type"] for part in items[-1]["content"]] == ["text"]
+
+
+def test_a_call_that_a_transcription_session_was_told_of_is_unknown_to_the_next() -> None:
+    talk = Dialled(session_type="transcription")
+    talk.hear("session.updated", session={"type": "transcription"})
+    talk.adds({"id": "c", "type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"})
+    talk.next_session()
+    output = m.FunctionCallOutputItem(call_id="call_1", output="42")
+    assert talk.refused(lambda: talk.say(m.ConversationItemCreate(item=output))).code == "invalid_tool_call_id"
+
+
+class TestASessionThatBeginsEmpty:
+    """What is said while a socket closes waits for the next, and may name what only the last session had (R-N6)."""
+
+    def test_it_is_not_asked_to_delete_what_it_never_had(self) -> None:
+        talk = Dialled(replay=False)
+        talk.adds(said("a"))
+        talk.error("session_expired")
+        for event in (m.ConversationItemRetrieve(item_id="a"), m.ConversationItemDelete(item_id="a")):
+            talk.say(event)
+        talk.loses()
+        actions = talk.again()
+        assert (sent(actions), rules(actions)) == ([], ["R-N6", "R-N6"])
+
+    def test_an_item_that_was_to_stand_behind_one_that_is_gone_comes_last(self) -> None:
+        talk = Dialled(replay=False)
+        talk.adds(said("a"))
+        talk.error("session_expired")
+        talk.say(m.ConversationItemCreate(item=message("b").item, previous_item_id="a"))
+        talk.say(m.ConversationItemCreate(item=message("c").item, previous_item_id="b"))
+        talk.loses()
+        assert [event.get("previous_item_id") for event in sent(talk.again())] == [None, "b"]
+
+    def test_what_was_made_while_no_socket_was_there_may_be_deleted(self) -> None:
+        talk = Dialled(replay=False)
+        talk.loses()
+        talk.say(message("b"))
+        talk.say(m.ConversationItemDelete(item_id="b"))
+        assert sent_types(talk.again()) == ["conversation.item.create", "conversation.item.delete"]
+
+
+def test_a_cut_of_what_cannot_be_given_is_not_sent() -> None:
+    talk = Dialled()
+    talk.speaks("r", "i", 100)
+    talk.error("session_expired")
+    talk.say(m.ConversationItemTruncate(item_id="i", content_index=0, audio_end_ms=0))
+    talk.loses()
+    actions = talk.again()
+    assert (sent(actions), rules(actions)) == ([], ["R-N6"])

@@ -32,6 +32,7 @@ from antiphon.toolkit.journal import (
     format_row,
     read_lines,
 )
+from antiphon.toolkit.lanes import LANES, Lane, Lanes, LaneSheet, LaneSpan
 from antiphon.toolkit.manager import EventManager, Seen, Statistics
 from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CATEGORIES",
     "FLOWS",
+    "LANES",
     "MOST_LINE_BYTES",
     "Analysis",
     "Analytics",
@@ -79,6 +81,10 @@ __all__ = [
     "History",
     "ItemKeys",
     "Journal",
+    "Lane",
+    "LaneSheet",
+    "LaneSpan",
+    "Lanes",
     "Line",
     "Match",
     "NotReplayable",

@@ -75,8 +75,11 @@ class History:
         self.timeline = Timeline(max_items=max_timed)
         self.transcript = Transcript(self.conversation, self.timeline)
         self.changes: Router[Change] = Router()
-        self._sizes: dict[Node, int] = {}  # the items that were told of, oldest first, with the size of their texts
-        self._nodes: dict[str, Node] = {}
+        # The items that were told of, or stood there before, oldest first, with the size of their texts; and by the id
+        # under which they were told of, for a session that follows another may give them other ids.
+        self._sizes: dict[Node, int] = {node: node.text_bytes for node in conversation}
+        self._ids: dict[Node, str] = {node: node.id for node in conversation}
+        self._nodes: dict[str, Node] = {node.id: node for node in conversation}
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -165,18 +168,27 @@ class History:
             self._forget(known, event, changes)
         if node is None:
             return
-        if event.type == m.ConversationItemDeleted.type:
-            self._nodes[item_id] = node  # another item of this id, which stays
-            return
         before = self._sizes.get(node)
+        if event.type == m.ConversationItemDeleted.type:
+            if before is not None:
+                self._name(node, item_id)  # another item of this id, which stays
+            return
         self._sizes[node] = node.text_bytes
-        self._nodes[item_id] = node
+        if known is not node:
+            self._name(node, item_id)
         if before is None:
             changes.append(Change(ChangeKind.ADDED, node, event))
         elif event.type == m.ConversationItemTruncated.type:
             changes.append(Change(ChangeKind.TRUNCATED, node, event))
         elif node.text_bytes != before or not event.type.endswith(".delta"):
             changes.append(Change(ChangeKind.UPDATED, node, event))
+
+    def _name(self, node: Node, item_id: str) -> None:
+        told = self._ids.get(node)
+        if told is not None and self._nodes.get(told) is node:
+            del self._nodes[told]
+        self._ids[node] = item_id
+        self._nodes[item_id] = node
 
     def _sweep(self, event: Any, changes: list[Change]) -> None:
         """Items went that no event named. Those that a limit pushes out are the oldest, so it is looked there first."""
@@ -191,8 +203,9 @@ class History:
 
     def _forget(self, node: Node, event: Any, changes: list[Change]) -> None:
         del self._sizes[node]
-        if self._nodes.get(node.id) is node:
-            del self._nodes[node.id]
+        told = self._ids.pop(node)
+        if self._nodes.get(told) is node:
+            del self._nodes[told]
         changes.append(Change(ChangeKind.DELETED, node, event))
 
 

@@ -6,16 +6,16 @@ its share.
 * ``retrier`` decides what is sent again, and `EventManager.tick` sends it.
 
 With a session it follows that: feed it with the session's actions. Without one it listens by itself, to the events of
-a server or their JSON text. It reads no clock and awaits nothing of its own: instants are given, `deadline` says when
-`tick` has something to do, and what handlers return is awaited by who calls `feed_async`.
+a server or their JSON text; then nobody says what became of a `response.create`, so none is sent again.
+
+It reads no clock and awaits nothing of its own: instants are given, `deadline` says when `tick` has something to do,
+and what handlers return is awaited by who calls `feed_async`.
 """
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, deque
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -39,6 +39,7 @@ from antiphon.toolkit.retry import Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Router
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
+from antiphon.toolkit.tables import csv_lines
 
 __all__ = ["EventManager", "Seen", "Statistics"]
 
@@ -186,31 +187,37 @@ class EventManager(Generic[R]):
         """When `tick` has something to send, None when nothing waits."""
         return None if self._send is None else self.retrier.deadline
 
-    def tick(self, now: Instant) -> tuple[R, ...]:
-        """Send what is due to be sent again; answers what ``send`` answered. One that the session refuses by now is an
-        error like others, and is not tried again."""
+    def tick(self, now: Instant) -> tuple[tuple[m.ClientEvent, R], ...]:
+        """Send what is due to be sent again; answers each command with what ``send`` answered. One that the session
+        refuses by now is an error like others, and is not tried again (`refused`)."""
         self._pass(now)
-        answers: list[R] = []
+        sent: list[tuple[m.ClientEvent, R]] = []
         if self._send is None:
             return ()
         for event in self.retrier.due(now):
             try:
-                answers.append(self._send(event))
-            except LocalProtocolError as refused:
-                error = RealtimeError(
-                    type=ErrorType.INVALID_REQUEST,
-                    message=refused.message,
-                    code=refused.code,
-                    param=refused.param,
-                    event_id=event.event_id or None,
-                    command=event,
-                )
-                self.retrier.failed(error, now, refused=True)
-                self._remember(error)
+                answer = self._send(event)
+            except LocalProtocolError as refusal:
+                self.refused(event, refusal, now)
             else:
+                sent.append((event, answer))
                 self._retries += 1
                 self._count("client", event, now)
-        return tuple(answers)
+        return tuple(sent)
+
+    def refused(self, event: m.ClientEvent, refusal: LocalProtocolError, now: Instant) -> None:
+        """A command of `tick` was refused here, and so never sent. `tick` knows by itself, unless ``send`` is awaited
+        later."""
+        error = RealtimeError(
+            type=ErrorType.INVALID_REQUEST,
+            message=refusal.message,
+            code=refusal.code,
+            param=refusal.param,
+            event_id=event.event_id or None,
+            command=event,
+        )
+        self.retrier.failed(error, now, refused=True)
+        self._remember(error)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -267,11 +274,7 @@ class EventManager(Generic[R]):
 
     def export_csv(self) -> str:
         """The numbers as CSV: measure, of what, value; with a head."""
-        lines: list[str] = []
-        writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\n")
-        writer.writerow(("measure", "name", "value"))
-        writer.writerows(self.analytics.rows())
-        return "".join(lines)
+        return "".join(csv_lines([("measure", "name", "value"), *self.analytics.rows()]))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
