@@ -374,8 +374,8 @@ def test_a_folder_without_journals_is_wrong_usage(analyze: Analyze) -> None:
 
 def most_memory(files: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """The largest number of bytes that the analysis of these files held at a time."""
-    # What is done with goes when a line is printed, not when the collector finds it: the same in every run.
-    monkeypatch.setattr("antiphon_cli.console.Console.out", lambda self, line="": gc.collect())
+    # What is done with goes after each file, not when the collector finds it: the same in every run.
+    monkeypatch.setattr("antiphon_cli.console.Console.out", lambda self, line="": ".jsonl: " in line and gc.collect())
     gc.collect()
     tracemalloc.start()
     try:
@@ -388,11 +388,11 @@ def most_memory(files: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 def test_memory_does_not_grow_with_the_number_of_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyze: Analyze
 ) -> None:
-    made_files = [str(path) for path in fill(tmp_path, 6)]
+    made_files = [str(path) for path in fill(tmp_path, 4)]
     analyze(*made_files)  # what is loaded once is not counted
     monkeypatch.setattr("antiphon.toolkit.distribution.KEPT", 64)  # samples that are full soon
     few, many = most_memory(made_files, monkeypatch), most_memory(made_files * 8, monkeypatch)
-    assert many < few * 1.05
+    assert many < few + 150_000  # of three times as many files, one alone needs as much
 
 
 def test_memory_does_not_grow_with_the_length_of_a_file(
