@@ -104,8 +104,11 @@ def completed(session: ServerSession, item: m.Item) -> m.Item:
 
 
 def shown(session: ServerSession, node: Node) -> m.Item:
-    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
+    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off, the
+    arguments of a call that is not complete."""
     item = node.item
+    if isinstance(item, m.FunctionCallItem | m.McpCallItem) and not item.arguments:
+        return structs.replace(item, arguments=node.text)
     if not isinstance(item, m.MessageItem):
         return item
     content = list(item.content)
