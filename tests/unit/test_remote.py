@@ -192,6 +192,16 @@ def test_a_call_that_is_under_way_is_retrieved_with_what_it_asks() -> None:
     assert answer["item"]["arguments"] == '{"q": 1}'
 
 
+def test_a_call_without_arguments_is_retrieved_without_them() -> None:
+    host = Host()
+    response_id = host.asks()
+    begins(host, response_id)
+    host.ends(response_id, 0)
+    answered(host, response_id)
+    (answer,) = sent(host.hear("conversation.item.retrieve", item_id=host.ids[0]))
+    assert (answer["item"]["arguments"], answer["item"]["output"]) == ("", "42")
+
+
 @pytest.mark.parametrize("how", [{"output": "1", "error": m.McpError(message="no")}, {"output": None}])
 def test_an_answer_is_an_output_or_an_error(how: dict[str, Any]) -> None:
     host = Host()
