@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "d14d1a598c06ffbb398fdd2758b076d37fd4d473c24ae63b8bf5c43d66be8fb9"
+DIGEST: Final = "c8f6b691fe8015c26bae00cd2ad759e1db285ee876848e488ee21d74e0251092"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -4205,7 +4205,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         message="Item with id '{item_id}' not found in conversation.",
         param="{param}",
         fatal=False,
-        race=False,
+        race=True,
         close=None,
         rule="R-C10",
         by="engine",
