@@ -291,3 +291,9 @@ def test_only_arguments_belong_to_a_call() -> None:
     assert host.refused(lambda: host.says(response_id, "la")).rule == "R-P2"
     assert of(host.think(ArgumentsDelta(response_id=response_id, output_index=0, delta="")), m.Error) == []
     assert sent_types(host.think(ResponseFinished(response_id=response_id)))[-1] == "response.done"
+
+
+def test_progress_without_an_item_is_not_the_applications_to_tell() -> None:
+    host = Host()
+    event: Any = m.McpListToolsInProgress(item_id="x")
+    assert host.refused(lambda: host.server.send(event, host.now)).rule == "R-E6"

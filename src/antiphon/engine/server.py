@@ -67,14 +67,7 @@ if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
 
 FreeEvent: TypeAlias = (
-    m.Error
-    | m.RateLimitsUpdated
-    | m.ConversationCreated
-    | m.InputAudioBufferDtmfEventReceived
-    | m.McpListToolsInProgress
-    | m.McpListToolsCompleted
-    | m.McpListToolsFailed
-    | m.UnknownEvent
+    m.Error | m.RateLimitsUpdated | m.ConversationCreated | m.InputAudioBufferDtmfEventReceived | m.UnknownEvent
 )
 """What a server application may send by itself: nothing but the end of the session hangs on these."""
 
