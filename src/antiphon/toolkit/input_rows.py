@@ -15,7 +15,7 @@ from antiphon import messages as m
 from antiphon.engine import codec, inputs
 from antiphon.engine.audio import decode_base64, encode_base64
 from antiphon.engine.config import Role
-from antiphon.engine.content import AudioDelta, Content
+from antiphon.engine.content import AudioDelta, Content, TranslatedAudio
 from antiphon.toolkit.redaction import redact_body, redact_event, redact_headers, redact_subprotocol
 
 __all__ = ["FROM_ROW", "InputRowError", "dump", "event_of", "load"]
@@ -97,7 +97,7 @@ def _text_of(data: Mapping[str, object]) -> bytes | str:
 
 
 def _says_content(text: bytes, content: Content) -> bool:
-    return isinstance(content, AudioDelta) and _says(text, content.audio)
+    return isinstance(content, AudioDelta | TranslatedAudio) and _says(text, content.audio)
 
 
 def _says(text: bytes, audio: bytes) -> bool:

@@ -12,6 +12,7 @@ nothing is a sign of life, and is played as one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
@@ -57,8 +58,9 @@ class Journal(Struct, frozen=True):
     """Where a recording goes, and what of it.
 
     ``write`` is called with whole lines, all that one input led to at a time. What it raises ends the recording and
-    goes to ``failed``; the session goes on. ``close`` is called once, after the last line. ``audio="cut"`` leaves the
-    audio out: such a journal can be read, but not played exactly. Credentials are never written.
+    goes to ``failed``, which raises nothing; the session goes on. ``close`` is called once, after the last line.
+    ``audio="cut"`` leaves the audio out: such a journal can be read, but not played exactly. Credentials are never
+    written.
     """
 
     write: Callable[[bytes], object]
@@ -114,7 +116,8 @@ class Recorder:
 
         def draw(count: int) -> bytes:
             drawn = entropy(count)
-            self._drawn += drawn
+            if not self._ended:
+                self._drawn += drawn
             return drawn
 
         return draw
@@ -142,13 +145,16 @@ class Recorder:
             self.attach(self._journal)
 
     def attach(self, journal: Journal) -> None:
-        """Write to ``journal`` what has waited, and all that follows."""
+        """Write to ``journal`` what has waited, and all that follows; nothing follows if the engine has ended."""
         self._journal = journal
+        has_ended = self._ended
         lines = format_note("config", {**self._born, "exact": journal.audio == "keep"})
         if journal.audio == "cut":
             lines += format_note("note", {"audio": "cut"})
         waiting, self._waiting = self._waiting, bytearray()
-        self._put(lines + waiting)
+        self._write(journal, lines + bytes(waiting))
+        if has_ended:
+            self._close(journal)
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -167,21 +173,23 @@ class Recorder:
         due = engine.deadline
         idle = isinstance(input, inputs.Tick) and (due is None or now < due)
         read = _reads(engine)
+        is_late = now < self._now  # refused for that alone, and whoever plays a journal knows no going back
+        self._now = max(now, self._now)
         self._busy = True
         self._drawn.clear()
-        actions: Actions = ()
-        refused: LocalProtocolError | None = None
         try:
             actions = call()
         except LocalProtocolError as error:
-            refused = error
+            if not is_late:
+                self._record(engine, input, now, (), error, read=read)
+            raise
+        except BaseException:
+            self._put(_lost(input, now))  # nobody knows what has changed
             raise
         finally:
             self._busy = False
-            is_late = now < self._now  # refused for that alone, and whoever plays a journal knows no going back
-            self._now = max(now, self._now)
-            if not idle and not is_late:
-                self._record(engine, input, now, actions, refused, read=read)
+        if not idle:
+            self._record(engine, input, now, actions, None, read=read)
         return actions
 
     def aside(self, call: Callable[[], R]) -> R:
@@ -195,14 +203,24 @@ class Recorder:
         """Write the last digest and close the journal. A second call does nothing."""
         if not self._ended:
             self._put(self._digest(final=True))
-            self._finish()
+        self._finish()
 
     def _finish(self) -> None:
         if not self._ended:
             self._ended = True
-            self._waiting.clear()
-            if self._journal is not None and self._journal.close is not None:
-                self._journal.close()
+            if self._journal is not None:
+                self._close(self._journal)
+
+    def _close(self, journal: Journal) -> None:
+        try:
+            if journal.close is not None:
+                journal.close()
+        except Exception as error:
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if self._journal is not None and self._journal.failed is not None:
+            self._journal.failed(error)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -223,14 +241,15 @@ class Recorder:
         except ValueError:  # half a surrogate pair of the application's, which no JSON can hold
             if refused is not None:
                 return  # and nothing has changed
-            lines = format_note("input", {"input": {"in": input.__struct_config__.tag}, "exact": False}, now)
-        if any(isinstance(action, Closed) for action in actions):
-            self._put(lines)
-            self.end()
+            lines = _lost(input, now)
+        except Exception as error:  # whatever it is, a conversation goes on
+            self._give_up(error)
             return
-        if self._inputs % _DIGEST_EVERY == 0:
-            lines += self._digest(final=False)
         self._put(lines)
+        if any(isinstance(action, Closed) for action in actions):
+            self.end()
+        elif self._inputs % _DIGEST_EVERY == 0:
+            self._put(self._digest(final=False))
 
     def _group(
         self,
@@ -300,24 +319,31 @@ class Recorder:
             "blake2b": self._told.digest(),
         }
         if final and self._engine is not None:
-            data["state"] = fingerprint_of(self._engine.snapshot(self._now))
+            with contextlib.suppress(ValueError):  # half a surrogate pair, as in an input that was not written whole
+                data["state"] = fingerprint_of(self._engine.snapshot(self._now))
         return format_note("digest", data, self._now)
 
-    def _put(self, lines: bytes | bytearray) -> None:
+    def _put(self, lines: bytes) -> None:
         if self._journal is None:
             self._waiting += lines
         elif lines and not self._ended:
-            try:
-                if self._journal.audio == "cut":
-                    lines = b"".join(map(_without_audio, bytes(lines).splitlines(keepends=True)))
-                self._journal.write(bytes(lines))
-            except Exception as error:  # a full disk must not end a conversation
-                self._give_up(error)
+            self._write(self._journal, lines)
+
+    def _write(self, journal: Journal, lines: bytes) -> None:
+        try:
+            if journal.audio == "cut":
+                lines = b"".join(map(_without_audio, lines.splitlines(keepends=True)))
+            journal.write(lines)
+        except Exception as error:  # a full disk must not end a conversation
+            self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
+        self._tell(error)
         self._finish()
-        if self._journal is not None and self._journal.failed is not None:
-            self._journal.failed(error)
+
+
+def _lost(input: inputs.Input, now: Instant) -> bytes:
+    return format_note("input", {"input": {"in": input.__struct_config__.tag}, "exact": False}, now)
 
 
 def _reads(engine: Engine) -> bool:
@@ -353,6 +379,8 @@ def _bytes(text: bytes | bytearray | memoryview | str) -> bytes:
 
 def _without_audio(line: bytes) -> bytes:
     text = line.removesuffix(b"\n")
+    if text.startswith(b'{"dir":"note"'):
+        return line
     if text.startswith(b'{"dir":"input"'):
         row = msgspec.json.decode(text)
         row["input"] = {name: FROM_ROW if name in _BULK else value for name, value in row["input"].items()}
