@@ -101,6 +101,51 @@ def test_the_time_of_a_tool_is_from_its_call_to_its_output() -> None:
     assert analysis.tool_duration.max == 700
 
 
+def test_an_output_whose_call_nobody_saw_has_no_time() -> None:
+    output = m.FunctionCallOutputItem(call_id="c", output="{}")
+    assert analysed((700, "client", m.ConversationItemCreate(item=output))).tool_duration.count == 0
+
+
+def test_of_calls_without_an_output_the_newest_are_followed() -> None:
+    where = {"response_id": "r", "item_id": "i", "output_index": 0}
+    calls: list[Line] = [
+        (0, "server", m.ResponseFunctionCallArgumentsDone(name="f", arguments="{}", call_id=f"c{number}", **where))
+        for number in range(1000)
+    ]
+    outputs: list[Line] = [
+        (700, "client", m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id=call_id, output="{}")))
+        for call_id in ("c0", "c999")
+    ]
+    analysis = analysed(*calls, *outputs)
+    assert analysis.tools == {"f": 1000}
+    assert analysis.tool_duration.count == 1
+
+
+def test_what_the_system_writes_is_no_turn() -> None:
+    item = m.MessageItem(role="system", content=[m.InputText(text="Be brief.")])
+    assert analysed((0, "client", m.ConversationItemCreate(item=item))).turns == 0
+
+
+def test_a_turn_ends_with_the_speech_though_the_answer_is_asked_for_later() -> None:
+    analysis = analysed(
+        (0, "server", STARTED),
+        (900, "server", STOPPED),
+        (950, "client", m.ResponseCreate()),
+        (1000, "server", CREATED),
+        (1100, "server", AUDIO),
+    )
+    assert analysis.turn_latency.max == 200
+
+
+def test_an_answer_of_which_nobody_knows_when_it_began_is_timed_from_the_turn_alone() -> None:
+    analytics = Analytics()
+    analytics.observe("server", STOPPED, 0)
+    analytics.observe("server", CREATED)
+    analytics.observe("server", AUDIO, 100 * MS)
+    analysis = analytics.analysis()
+    assert (analysis.turn_latency.max, analysis.time_to_first_audio.count) == (100, 0)
+
+
 def test_tokens_are_added_up() -> None:
     usage = m.ResponseUsage(
         input_tokens=10,

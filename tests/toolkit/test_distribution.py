@@ -95,3 +95,7 @@ def test_a_finer_sample_is_thinned_to_the_coarser_one() -> None:
 def test_values_in_a_rhythm_do_not_mislead_the_sample() -> None:
     distribution = Distribution(float(number % 4 == 0) for number in range(100_000))
     assert sum(distribution._sample) / len(distribution._sample) == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_distribution_says_what_it_is_of() -> None:
+    assert repr(Distribution([1.0, 3.0])) == "<Distribution of 2: 1.0 to 3.0, mean 2.0>"

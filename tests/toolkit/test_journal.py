@@ -33,6 +33,12 @@ def test_a_line_with_another_dir_is_a_note() -> None:
     assert not note.says_audio_was_cut
 
 
+@pytest.mark.parametrize("value", [b"1e400", b"9" * 5000])
+def test_a_note_with_a_value_that_is_none_of_ours_is_only_a_note(value: bytes) -> None:
+    (note,) = read_lines([b'{"dir": "note", "value": %s}\n' % value])
+    assert note == Note(1, "note", {})
+
+
 def test_a_note_can_say_that_the_audio_was_cut() -> None:
     (note,) = read_lines([b'{"dir":"note","audio":"cut"}\n'])
     assert isinstance(note, Note)

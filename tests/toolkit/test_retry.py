@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import antiphon
-from antiphon import Deliver, Dropped, Finished, Rejected, RequestSettled, Role, SessionConfig, TimedOut
+from antiphon import Deliver, Dropped, Finished, Merged, Rejected, RequestSettled, Role, SessionConfig, TimedOut
 from antiphon import messages as m
 from antiphon.toolkit import Attempt, Backoff, ErrorType, RealtimeError, Retrier, RetryPolicy
 
@@ -217,8 +217,43 @@ def test_responses_that_failed_are_remembered_up_to_a_limit() -> None:
     assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None
 
 
-def test_there_must_be_room_for_one_command() -> None:
-    with pytest.raises(ValueError, match="history"):
+def test_why_responses_failed_is_remembered_up_to_a_limit() -> None:
+    retrier = Retrier(STEADY, history=1)
+    retrier.sent(m.ResponseCreate(event_id="ask"))
+    for response_id in ("r", "other"):
+        retrier.observe(Deliver(m.ResponseDone(response=m.Response(id=response_id, status="failed")), b""), 0)
+    retrier.observe(RequestSettled("ask", Finished("r", "failed")), 0)
+    assert retrier.record == ()
+    retrier.observe(RequestSettled("ask", Finished("other", "failed")), 0)
+    assert whys(retrier.record) == ["again"]
+
+
+def test_commands_are_remembered_up_to_a_limit() -> None:
+    retrier = Retrier(STEADY, history=2)
+    for event_id in ("forgotten", "second", "third"):
+        retrier.sent(m.ConversationItemDelete(event_id=event_id, item_id="x"))
+    for event_id in ("forgotten", "third"):
+        retrier.observe(said_no(event_id), 0)
+    assert whys(retrier.record) == ["unknown command", "again"]
+
+
+def test_a_request_that_became_part_of_another_did_not_fail() -> None:
+    retrier = with_sent(CREATE)
+    assert retrier.observe(RequestSettled("ask", Merged("other")), 0) is None
+    assert retrier.record == ()
+
+
+def test_after_silence_what_says_the_same_twice_is_repeated() -> None:
+    commit = m.ConversationItemTruncate(event_id="cut", item_id="i", content_index=0, audio_end_ms=0)
+    retrier = with_sent(UPDATE, commit)
+    for event_id in ("up", "cut"):
+        error = RealtimeError(type=ErrorType.TIMEOUT, message="no answer came", event_id=event_id)
+        retrier.failed(error, 0, refused=False)
+    assert whys(retrier.record) == ["again", "not safe"]
+
+
+def test_a_memory_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="history must be at least 1, not 0"):
         Retrier(history=0)
 
 
@@ -230,39 +265,8 @@ def test_what_tells_of_no_failure_decides_nothing() -> None:
     assert retrier.record == ()
 
 
-def test_responses_that_failed_before_their_outcome_are_remembered_up_to_a_limit() -> None:
-    retrier = Retrier(STEADY, history=1)
-    retrier.sent(m.ResponseCreate(event_id="ask"))
-    for response_id in ("r", "other"):
-        retrier.observe(Deliver(m.ResponseDone(response=m.Response(id=response_id, status="failed")), b""), 0)
-    assert retrier.observe(RequestSettled("ask", Finished("r", "completed")), 0) is None
-
-
-def test_a_command_is_forgotten_when_there_are_too_many() -> None:
-    retrier = Retrier(STEADY, history=1)
-    for event_id in ("first", "second"):
-        retrier.sent(m.SessionUpdate(event_id=event_id, session=m.RealtimeSession()))
-    first, second = (retrier.observe(said_no(event_id), 0) for event_id in ("first", "second"))
-    assert first is not None
-    assert second is not None
-    assert (first.why, second.why) == ("unknown command", "again")
-
-
 def test_a_response_of_somebody_else_that_failed_is_not_asked_for_again() -> None:
     retrier = with_sent()
     retrier.observe(Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b""), 0)
     assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None
     assert retrier.record == ()
-
-
-@pytest.mark.parametrize(
-    ("event", "due"),
-    [
-        (m.SessionUpdate(event_id="e", session=m.RealtimeSession()), True),
-        (m.ConversationItemTruncate(event_id="e", item_id="a", content_index=0, audio_end_ms=1), False),
-    ],
-)
-def test_after_silence_only_what_says_the_same_twice_is_repeated(event: m.ClientEvent, due: bool) -> None:
-    retrier = with_sent(event)
-    error = RealtimeError(type=ErrorType.CONNECTION, message="gone", event_id="e")
-    assert (retrier.failed(error, 0, refused=False).due is not None) is due

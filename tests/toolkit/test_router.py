@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
@@ -265,6 +265,43 @@ def test_an_asynchronous_handler_cannot_be_called_without_awaiting() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         router.route(TEXT)
     assert "use route_async" in str(caught.value.exceptions[0])
+
+
+def test_nor_can_one_that_returns_another_kind_of_awaitable() -> None:
+    class Later:
+        def __await__(self) -> Iterator[None]:
+            return iter(())
+
+    router = Router[m.ServerEvent]()
+    router.on_all(lambda _event: Later())
+    with pytest.raises(ExceptionGroup) as caught:
+        router.route(TEXT)
+    assert "use route_async" in str(caught.value.exceptions[0])
+
+
+def test_once_is_once_for_asynchronous_handlers_too() -> None:
+    router = Router[m.ServerEvent]()
+    seen: list[object] = []
+
+    async def again(_event: object) -> None:
+        if len(seen) < 3:
+            seen.append("routed within")
+            await router.route_async(TEXT)
+
+    async def one(event: object) -> None:
+        seen.append(event)
+
+    router.on_all(again)
+    router.on(TEXT.type, one, once=True)
+    asyncio.run(router.route_async(TEXT))
+    assert seen.count(TEXT) == 1
+    assert router.handlers_for(TEXT.type) == (again,)
+
+
+def test_a_registration_says_whose_it_is_and_what_it_hears() -> None:
+    router = Router[m.ServerEvent]()
+    assert repr(router.on(TEXT.type, broken)) == f"<Registration of broken for {TEXT.type!r}>"
+    assert repr(router.on_all([].append)) == "<Registration of list.append for 'all events'>"
 
 
 def test_a_handler_that_is_cancelled_takes_the_rest_with_it() -> None:

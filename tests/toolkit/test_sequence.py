@@ -96,3 +96,9 @@ def test_the_lines_tell_every_event_once_and_in_order(events: list[str], steps: 
 
 def test_a_long_answer_is_compared_quickly() -> None:
     assert SMALL.match([CREATED, *[DELTA] * 100_000, DONE]).matches
+
+
+def test_a_flow_is_printed_as_it_was_written() -> None:
+    assert repr(Flow("turn", "response.created", "response.text.delta*")) == (
+        "Flow('turn', 'response.created', 'response.text.delta*')"
+    )

@@ -90,6 +90,15 @@ def test_audio_is_counted_and_held_only_when_asked_for() -> None:
     assert keeping.of_item("item", "audio")[0].audio == bytes(4800)
 
 
+def test_audio_ends_with_what_came_of_it() -> None:
+    streams = Streams(keep_audio=True)
+    streams.feed(sound())
+    (update,) = streams.feed(m.ResponseOutputAudioDone(**place()))
+    assert (update.stream.done, update.stream.interrupted) == (True, False)
+    assert update.stream.audio_bytes == 4800
+    assert streams.feed(m.ResponseOutputAudioDone(**place())) == ()
+
+
 def test_the_end_of_the_response_ends_what_is_open_as_interrupted() -> None:
     streams = Streams()
     streams.feed(text("half a"))

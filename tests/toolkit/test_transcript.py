@@ -51,6 +51,12 @@ def test_an_output_without_its_call_is_named_by_the_call_id() -> None:
     assert [line.who for line in Transcript(talk) if line.kind == "output"] == ["c"]
 
 
+def test_what_is_neither_said_nor_called_has_no_line() -> None:
+    talk = conversation()
+    talk.insert(m.McpListToolsItem(id="l", server_label="s", tools=[]))
+    assert [line.item_id for line in Transcript(talk)] == ["u", "f", "o", "a"]
+
+
 def test_plain_text_is_a_line_an_item() -> None:
     assert Transcript(conversation()).text().splitlines() == [
         "user: What's the weather?",
@@ -185,6 +191,12 @@ def test_what_we_say_ourselves_is_not_when_something_was_heard() -> None:
     timeline.observe(TransmitMessage(b"{}"), 0)
     timeline.observe(deliver(m.InputAudioBufferSpeechStarted(item_id="u", audio_start_ms=0)), 500 * MS)
     assert timeline.span("u") == Span(0, None)
+
+
+def test_a_cut_of_what_nobody_heard_is_no_time() -> None:
+    timeline = Timeline()
+    timeline.observe(deliver(m.ConversationItemTruncated(item_id="a", content_index=0, audio_end_ms=480)), 0)
+    assert timeline.span("a") is None
 
 
 def test_a_timeline_forgets_the_oldest() -> None:

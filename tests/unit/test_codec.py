@@ -567,23 +567,24 @@ def test_a_caller_who_has_used_up_the_stack_gets_an_answer(frames: int) -> None:
     assert isinstance(descend(frames_left() - frames), (ResponseOutputTextDelta, Rejected))
 
 
-def test_so_does_one_who_hands_over_a_dict() -> None:
-    def descend(levels: int) -> object:
-        return descend(levels - 1) if levels else codec.convert_server_event({**DELTA, "output_index": "0"})
+def test_one_who_hands_over_a_dict_gets_an_answer_as_soon_as_there_is_room_for_the_call() -> None:
+    data = {**DELTA, "output_index": "0"}
+    whole, refusal = codec.convert_server_event(data), Rejected("depth", "nested too deeply")
 
-    outcomes = []
-    for frames in range(60, 0, -1):
+    def descend(levels: int) -> object:
+        return descend(levels - 1) if levels else codec.convert_server_event(data)
+
+    def answer(frames: int) -> object:
         try:
-            outcome = descend(frames_left() - frames)
+            return descend(frames_left() - frames)
         except RecursionError:
-            break  # the call itself had no room
-        if isinstance(outcome, Rejected):
-            assert (outcome.kind, outcome.detail) == ("depth", "nested too deeply")
-        else:
-            assert isinstance(outcome, Repaired)
-            assert outcome.event == TYPED_DELTA
-        outcomes.append(type(outcome))
-    assert set(outcomes) == {Repaired, Rejected}
+            return None  # there was no room
+
+    answers = [answer(frames) for frames in range(60)]
+    calls, refused = answers.count(None), answers.count(refusal)
+    assert refused
+    assert answers == [None] * calls + [refusal] * refused + [whole] * (60 - calls - refused)
+    assert answers[-1] == whole
 
 
 def test_a_depth_beyond_the_library_is_refused_and_does_not_raise() -> None:

@@ -193,6 +193,30 @@ def test_what_json_cannot_say_is_refused(parameters: dict[str, object]) -> None:
         COMMANDS.session.update(session={"tools": [{"type": "function", "name": "f", "parameters": parameters}]})
 
 
+def frames_left() -> int:
+    try:
+        return 1 + frames_left()
+    except RecursionError:
+        return 1
+
+
+def test_a_caller_who_has_used_up_the_stack_is_refused() -> None:
+    def descend(levels: int) -> object:
+        return descend(levels - 1) if levels else COMMANDS.conversation.item.create(item={"type": "hologram"})
+
+    def complaint(frames: int) -> str:
+        try:
+            descend(frames_left() - frames)
+        except LocalProtocolError as error:
+            return f"{error.rule}: {error.message}"
+        except RecursionError:
+            return "no room for the call itself"
+        return ""
+
+    complaints = {complaint(frames) for frames in range(60)}
+    assert complaints == {"R-E5: conversation.item.create: nested too deeply [R-E5]", "no room for the call itself", ""}
+
+
 def test_a_refusal_repeats_no_value() -> None:
     with pytest.raises(LocalProtocolError) as caught:
         COMMANDS.session.update(session={"type": "realtime", "api_key": "sk-secret"})

@@ -5,7 +5,7 @@ did; with the answer to "is the session over?" and to "may this be tried again?"
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final
 
 from msgspec import UNSET, Struct
 
@@ -137,10 +137,9 @@ class RealtimeError(Struct, frozen=True, kw_only=True):
                 return cls(type=ErrorType.TIMEOUT, message="no answer came", event_id=mine, command=command)
             case Dropped("disconnected"):
                 return cls(type=ErrorType.CONNECTION, message="the socket ended", event_id=mine, command=command)
-            case Finished() | Merged() | LostToVad() | Dropped():
-                return None
             case _:
-                assert_never(outcome)
+                assert isinstance(outcome, Finished | Merged | LostToVad | Dropped)  # there are no others
+                return None
 
 
 def _type_of(named: object, code: object) -> ErrorType:

@@ -265,7 +265,7 @@ def _plain(line: Line) -> str:
             return f"{line.who}: {_flat(line.text)}{' —' if line.cut else ''}"
         case "call":
             return f"{line.who}({_flat(line.text)})"
-        case "output":
+        case _:
             return f"{line.who} -> {_flat(line.text)}"
 
 
