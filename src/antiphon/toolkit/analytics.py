@@ -34,6 +34,7 @@ from antiphon.engine.audio import PCM16_24K, AudioFormat
 from antiphon.engine.prices import Cost, PriceTable
 from antiphon.engine.timers import MS, Instant
 from antiphon.engine.usage import Usage
+from antiphon.toolkit.bystander import AnyEvent
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import RealtimeError
 from antiphon.toolkit.event_types import canonical
@@ -151,7 +152,7 @@ class Analytics:
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
-    def observe(self, direction: Direction, event: Any, at: Instant | None = None) -> None:
+    def observe(self, direction: Direction, event: AnyEvent, at: Instant | None = None) -> None:
         """One event (of `antiphon.messages`), who said it, and when: ns of a clock that does not go back, None without
         one. An event of an unknown type, or one that could not be read, is counted."""
         self._events += 1

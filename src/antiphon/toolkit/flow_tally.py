@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from antiphon import messages as m
+from antiphon.toolkit.bystander import AnyEvent
 from antiphon.toolkit.event_types import canonical
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 
@@ -58,7 +59,7 @@ class FlowTally:
         self._open: dict[str, _Followed] = {}
         self._spoken: list[str] = []
 
-    def observe(self, event: Any) -> FlowMatch | None:
+    def observe(self, event: AnyEvent) -> FlowMatch | None:
         """The next event of the server; how a response differed from its flow, when this event ends such a one."""
         name = canonical(event.type)
         if type(event) is m.Malformed:

@@ -25,7 +25,7 @@ from antiphon.engine.actions import Deliver
 from antiphon.engine.conversation import Conversation, ItemsView, Node
 from antiphon.engine.timers import Instant
 from antiphon.messages.beta import View
-from antiphon.toolkit.bystander import Said, as_action, bystander, hear
+from antiphon.toolkit.bystander import AnyEvent, Said, as_action, bystander, hear
 from antiphon.toolkit.event_types import aliases_of
 from antiphon.toolkit.export import export_history
 from antiphon.toolkit.router import Registration, Router
@@ -52,7 +52,7 @@ class Change(Struct, frozen=True):
 
     type: ChangeKind
     node: Node
-    event: Any
+    event: AnyEvent
 
     @property
     def item_id(self) -> str:

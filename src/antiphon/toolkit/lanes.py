@@ -20,6 +20,7 @@ from msgspec import UNSET, Struct, field
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, AudioFormat
 from antiphon.engine.timers import MS, Instant
+from antiphon.toolkit.bystander import AnyEvent
 from antiphon.toolkit.errors import RealtimeError
 from antiphon.toolkit.event_types import canonical
 from antiphon.toolkit.turns import Turn
@@ -126,7 +127,7 @@ class Lanes:
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
-    def observe(self, direction: Literal["client", "server"], event: Any, at: Instant | None, line: int) -> None:
+    def observe(self, direction: Literal["client", "server"], event: AnyEvent, at: Instant | None, line: int) -> None:
         """The next event of either side, when it was, and its line (from 1)."""
         self._clock(at, line, event=True)
         observer = _OBSERVERS.get((direction, canonical(event.type)))
