@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from antiphon import Action, Closed, Disconnected, LocalProtocolError, RequestSettled
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["manage"]
 
+R = TypeVar("R", bound=Awaitable[object])
+
 _NS = 1_000_000_000
 
 
-async def manage(connection: AsyncConnection, manager: EventManager[Awaitable[object]]) -> None:
+async def manage(connection: AsyncConnection, manager: EventManager[R]) -> None:
     """Run ``manager``, made with ``EventManager(connection.engine, send=connection.send)``, until the connection ends.
 
     It takes the events of the connection, so nobody else should iterate. Handlers may be functions or coroutine

@@ -16,9 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from antiphon import PriceTable
-from antiphon.toolkit import Turn
-from antiphon.toolkit.journal import Row
-from antiphon.toolkit.lanes import Lanes, LaneSpan
+from antiphon.toolkit import Lanes, LaneSpan, Row, Turn
 from antiphon_cli.console import UserError
 from antiphon_cli.figures import Figure, figures_of
 from antiphon_cli.observer import AnyEvent, Violation

@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol, TextIO
 
-from antiphon.toolkit import Turn
-from antiphon.toolkit.journal import Row
+from antiphon.toolkit import Row, Turn
 from antiphon.toolkit.tables import (
     EVENTS,
     MEASURES,

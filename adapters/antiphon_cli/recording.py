@@ -342,7 +342,7 @@ def _mentions(path: str, word: bytes) -> bool:
     """Whether the word stands anywhere in the file: most do not have it, and need not be parsed to see that."""
     rest = b""
     with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
+        while piece := file.read(1 << 16):
             if word in rest + piece:
                 return True
             rest = piece[-len(word) :]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from antiphon_cli.__main__ import main
 
 from .conftest import Ran
-from .made_journals import MadeSession, made
+from .made_journals import MadeSession, fill, made
 
 Analyze = Callable[..., Ran]
 
@@ -365,3 +367,46 @@ def test_a_folder_without_journals_is_wrong_usage(analyze: Analyze) -> None:
     Path("empty").mkdir()
     ran = analyze("empty")
     assert (ran.code, ran.err) == (2, "antiphon analyze: empty: holds no .jsonl file\n")
+
+
+# Many files ----------------------------------------------------------------------------------------------------------
+
+
+def most_memory(files: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The largest number of bytes that the analysis of these files held at a time."""
+    # What is done with goes after each file, not when the collector finds it: the same in every run.
+    monkeypatch.setattr("antiphon_cli.console.Console.out", lambda self, line="": ".jsonl: " in line and gc.collect())
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert main(["analyze", *files]) == 0
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyze: Analyze
+) -> None:
+    made_files = [str(path) for path in fill(tmp_path, 4)]
+    analyze(*made_files)  # what is loaded once is not counted
+    monkeypatch.setattr("antiphon.toolkit.distribution.KEPT", 64)  # samples that are full soon
+    few, many = most_memory(made_files, monkeypatch), most_memory(made_files * 8, monkeypatch)
+    assert many < few + 150_000  # of three times as many files, one alone needs as much
+
+
+def test_memory_does_not_grow_with_the_length_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyze: Analyze
+) -> None:
+    monkeypatch.setattr("antiphon.toolkit.distribution.KEPT", 64)
+    session = MadeSession(1)
+    session.typed()
+    session.writes(deltas=200)
+    short = write("short.jsonl", session.lines)
+    for _ in range(20_000):
+        session.client("input_audio_buffer.append", audio="AAAAAAAA")
+    long = write("long.jsonl", session.lines)
+    analyze(short)
+    few, many = most_memory([short], monkeypatch), most_memory([long], monkeypatch)
+    assert Path(long).stat().st_size > 50 * Path(short).stat().st_size
+    assert many < few + 300_000  # a piece of the file, and the samples of distributions

@@ -107,6 +107,12 @@ class Application(Link):
             self.command(m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id=call_id, output="é 42")))
             self.do_ask(Act("ask", 0, act.b))
 
+    def do_approve(self, act: Act) -> None:
+        """Somebody allows a call of an MCP server, or does not."""
+        for request in self.client.approvals[:1]:
+            item = m.McpApprovalResponseItem(approval_request_id=str(request.id), approve=act.a % 3 > 0)
+            self.command(m.ConversationItemCreate(item=item))
+
     def do_delete(self, act: Act) -> None:
         """`conversation.item.delete`, but of nothing that a request names, which may be waiting still."""
         for item_id in chosen([each for each in self._items() if each not in self._named], act.a):

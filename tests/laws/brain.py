@@ -14,9 +14,13 @@ from antiphon import (
     ArgumentsDelta,
     AudioDelta,
     Content,
+    Deliver,
     InputCommitted,
     ItemFinished,
     ItemStarted,
+    McpCallFinished,
+    McpListingFinished,
+    McpListingStarted,
     ResponseCancelled,
     ResponseFinished,
     ResponseRequested,
@@ -37,7 +41,7 @@ from .application import chosen
 from .link import Link, Watch, unwatched
 from .values import Act, Outcome, Setup
 
-Kind: TypeAlias = Literal["text", "audio", "function_call"]
+Kind: TypeAlias = Literal["text", "audio", "function_call", "mcp_call", "mcp_approval_request"]
 
 
 class _Job:
@@ -58,6 +62,10 @@ class Brain(Link):
         super().__init__(setup, watch)
         self._jobs: list[_Job] = []
         self._heard: list[str] = []
+        self._asked: list[tuple[str, int]] = []
+        """The calls that MCP servers owe an answer, and below the labels of those that owe a list of their tools."""
+        self._listed: set[str] = set()
+        self._allowed: str | None = None
 
     def _server_told(self, action: antiphon.Action) -> None:
         if isinstance(action, ResponseRequested):
@@ -68,14 +76,24 @@ class Brain(Link):
                 job.cancelled = job.cancelled or job.response_id == action.response_id
         elif isinstance(action, InputCommitted):
             self._heard.append(action.item_id)
+        elif isinstance(action, Deliver) and isinstance(action.event, m.ConversationItemCreate):
+            item = action.event.item
+            if isinstance(item, m.McpApprovalResponseItem) and item.approve:
+                self._allowed = item.approval_request_id
 
     def left(self) -> None:
         self._jobs.clear()
         self._heard.clear()
+        self._asked.clear()
+        self._listed.clear()
+        self._allowed = None
 
     def _say(self, content: Content) -> Outcome:
         outcome = self.feed("server", inputs.Generate(content))
         if isinstance(content, ResponseFinished):
+            for job in self._jobs:
+                if job.response_id == content.response_id and content.status == "completed":
+                    self._asked += [(job.response_id, each) for each in job.open if job.kinds[each] == "mcp_call"]
             self._jobs = [job for job in self._jobs if job.response_id != content.response_id]
         return outcome
 
@@ -95,22 +113,37 @@ class Brain(Link):
             kinds: Sequence[Kind] = (
                 ("audio", "audio", "function_call", "text") if job.speaks else ("text", "text", "function_call")
             )
-            kind = kinds[act.b % len(kinds)]
+            if self.setup.dialect != "beta":  # which has no such items
+                kinds = (*kinds, "mcp_call", "mcp_approval_request")
+            kind = kinds[(act.a + act.b) % len(kinds)]
             index = len(job.kinds)
             job.kinds.append(kind)
             job.open.append(index)
-            name = "look_up" if kind == "function_call" else ""
-            self._say(ItemStarted(response_id=job.response_id, output_index=index, kind=kind, name=name))
+            name = "look_up" if kind not in ("text", "audio") else ""
+            label = "maps" if kind.startswith("mcp") else ""
+            allowed = self._allowed if kind == "mcp_call" else None
+            self._say(
+                ItemStarted(
+                    response_id=job.response_id,
+                    output_index=index,
+                    kind=kind,
+                    name=name,
+                    server_label=label,
+                    approval_request_id=allowed,
+                )
+            )
         elif choice == 8:
             index = job.open.pop(act.a % len(job.open))
             self._say(ItemFinished(response_id=job.response_id, output_index=index))
+            if job.kinds[index] == "mcp_call":
+                self._asked.append((job.response_id, index))
         else:
             self._say(self._delta(job, job.open[act.a % len(job.open)], act.b))
 
     def _delta(self, job: _Job, index: int, b: int) -> Content:
         kind = job.kinds[index]
         text = ("la ", "é", "wörld ", "")[b % 4]
-        if kind == "function_call":
+        if kind not in ("text", "audio"):
             return ArgumentsDelta(response_id=job.response_id, output_index=index, delta='{"x": 1}')
         if kind == "audio" and b % 2:
             width = self.server.output_format.bytes_per_sample
@@ -138,6 +171,25 @@ class Brain(Link):
             TranslatedText("é"),
         )
         self._say(TranslationFinished() if ends else said[act.a % 4])
+
+    def do_remote(self, act: Act) -> None:
+        """An MCP server answers a call, or is asked for its tools, or lists them, or does not."""
+        if self.setup.dialect == "beta":
+            return
+        if act.a % 2 and self._asked:
+            response_id, index = self._asked.pop(act.b % len(self._asked))
+            failed = m.McpError(type="tool_execution_error", message="no such place") if act.b % 3 == 0 else None
+            output = None if failed is not None else "42"
+            self._say(McpCallFinished(response_id=response_id, output_index=index, output=output, error=failed))
+            return
+        label = ("maps", "mail")[act.b % 2]
+        if label not in self._listed:
+            self._listed.add(label)
+            self._say(McpListingStarted(label))
+        else:
+            self._listed.remove(label)
+            tools = (m.McpToolDescription(name="look_up", input_schema={"type": "object"}),)
+            self._say(McpListingFinished(label, None if act.b % 3 == 0 else tools))
 
     # -- the ear -------------------------------------------------------------------------------------------------------
 

@@ -39,11 +39,8 @@ _UNSPOKEN: Final = frozenset(
 )
 """Events of the catalogue that a server engine never says."""
 
-_OF_MCP: Final = frozenset(name for name in m.SERVER_EVENTS if "mcp" in name)
-"""Events that no brain of ours can cause."""
-
 EVENTS: Final = frozenset(
-    {f"server says {name}" for name in m.SERVER_EVENTS if name not in _UNSPOKEN | _OF_MCP}
+    {f"server says {name}" for name in m.SERVER_EVENTS if name not in _UNSPOKEN}
     | {f"client says {name}" for name in m.CLIENT_EVENTS}
 )
 INPUTS: Final = frozenset(
@@ -100,6 +97,16 @@ def _status(status: str) -> Callable[[World], bool]:
     )
 
 
+def _outlives(world: World) -> bool:
+    over: set[str] = set()
+    for event in _said(world, "server"):
+        if isinstance(event, m.ResponseDone):
+            over.add(str(event.response.id))
+        elif isinstance(event, m.ResponseOutputItemDone) and event.response_id in over:
+            return True
+    return False
+
+
 PROBES: Final[dict[str, Callable[[World], bool]]] = {
     "a function's output": lambda world: any(isinstance(item, m.FunctionCallOutputItem) for item in _items(world)),
     "an image": _has_part(m.InputImage),
@@ -142,6 +149,10 @@ PROBES: Final[dict[str, Callable[[World], bool]]] = {
     "requests that merge": lambda world: any(
         isinstance(action, RequestSettled) and isinstance(action.outcome, Merged)
         for action in _actions(world, "client")
+    ),
+    "a call of an MCP server that outlives its response": _outlives,
+    "a call of an MCP server that was allowed": lambda world: any(
+        isinstance(item, m.McpApprovalResponseItem) for item in _items(world)
     ),
     "odd playback reports": lambda world: any(
         isinstance(line.input, inputs.AudioPlayed) and line.input.samples > 500_000 for line in _lines(world, "client")

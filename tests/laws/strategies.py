@@ -28,6 +28,9 @@ from antiphon import (
     ItemFinished,
     ItemStarted,
     Limits,
+    McpCallFinished,
+    McpListingFinished,
+    McpListingStarted,
     ResponseFinished,
     SourceText,
     TextDelta,
@@ -213,11 +216,11 @@ def setup_of(seed: int, stepper: Stepper = "compiled") -> Setup:
 APPLICATION: Final = (
     "say", "say", "ask", "ask", "ask", "call", "output", "work", "cancel", "speak", "speak", "append", "commit",
     "clear", "configure", "configure", "delete", "retrieve", "truncate", "listen", "listen", "stopped", "interrupt",
-    "hush", "end",
+    "hush", "end", "approve", "approve",
 )  # fmt: skip
 BRAIN: Final = (
     "think", "think", "think", "think", "think", "answer", "hear", "hear", "transcribe", "deliver", "deliver",
-    "inform", "turn", "turn", "talk", "silence",
+    "inform", "turn", "turn", "talk", "silence", "remote", "remote",
 )  # fmt: skip
 TIME: Final = ("wait", "wait", "wait", "lag", "tick", "age")
 ORDERLY: Final = APPLICATION + BRAIN + TIME
@@ -505,8 +508,18 @@ def contents() -> SearchStrategy[Content]:
         st.builds(
             ItemStarted,
             **common,
-            kind=st.sampled_from(["text", "audio", "function_call"]),
+            kind=st.sampled_from(["text", "audio", "function_call", "mcp_call", "mcp_approval_request"]),
             name=st.sampled_from(["", "look_up"]),
+            server_label=st.sampled_from(["maps", "maps", ""]),
+        ),
+        st.builds(McpCallFinished, **common, output=st.sampled_from([None, "42", "\ud800"])),
+        st.sampled_from(
+            [
+                McpListingStarted("maps"),
+                McpListingStarted(""),
+                McpListingFinished("maps"),
+                McpListingFinished("maps", ()),
+            ]
         ),
         st.builds(TextDelta, **common, delta=st.sampled_from(["la", "", "\ud800"])),
         st.builds(AudioDelta, **common, audio=st.sampled_from([b"", b"\x00", b"\x00" * 480])),

@@ -189,6 +189,7 @@ DOCUMENTED = frozenset(
         "antiphon.messages.values",
         "antiphon.machines",
         "antiphon.toolkit",
+        "antiphon.toolkit.tables",  # columns have short names, which belong behind their module's
         "antiphon.engine.codec",  # one event from its text, for files of events
         "antiphon.engine.conversation",  # the class behind `Session.conversation`, for annotations
     )

@@ -144,6 +144,7 @@ def test_errors_that_legal_peers_can_provoke_by_crossing_are_marked() -> None:
         "item_already_truncated",
         "response_cancel_not_active",
         "truncate_too_long",
+        "item_reference_unknown",
     }
 
 

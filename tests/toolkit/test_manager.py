@@ -349,9 +349,9 @@ def test_the_session_is_exported_as_json() -> None:
 
 
 def test_the_numbers_are_exported_as_csv() -> None:
-    rows = list(csv.reader(io.StringIO(listening(*ANSWER).export_csv())))
-    assert rows[0] == ["measure", "name", "value"]
-    assert ["by_type", "response.output_text.delta", "2"] in rows
+    rows = list(csv.reader(io.StringIO(listening(*ANSWER).export_csv("mine"))))
+    assert rows[0] == ["file", "measure", "of", "value"]
+    assert ["mine", "by_type", "response.output_text.delta", "2.0"] in rows
 
 
 def act_of(name: str) -> Callable[[EventManager[None]], object]:

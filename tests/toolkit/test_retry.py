@@ -255,3 +255,18 @@ def test_after_silence_what_says_the_same_twice_is_repeated() -> None:
 def test_a_memory_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="history must be at least 1, not 0"):
         Retrier(history=0)
+
+
+def test_what_tells_of_no_failure_decides_nothing() -> None:
+    retrier = with_sent(m.ResponseCreate(event_id="ask"))
+    assert retrier.observe(Deliver(m.InputAudioBufferCleared(), b""), 0) is None
+    assert retrier.observe(antiphon.Connected(1), 0) is None
+    assert retrier.observe(RequestSettled("ask", antiphon.Merged("other")), 0) is None
+    assert retrier.record == ()
+
+
+def test_a_response_of_somebody_else_that_failed_is_not_asked_for_again() -> None:
+    retrier = with_sent()
+    retrier.observe(Deliver(m.ResponseDone(response=m.Response(id="r", status="failed")), b""), 0)
+    assert retrier.observe(RequestSettled("unknown", Finished("r", "failed")), 0) is None
+    assert retrier.record == ()

@@ -365,7 +365,7 @@ def test_the_session_is_exported_for_analysis() -> None:
     document = json.loads(managed().export_json())
     assert document["statistics"]["events"] == len(TURN)
     assert document["event_flow"][0] == "session.created"
-    assert managed().export_csv().startswith("measure,name,value\n")
+    assert managed().export_csv().startswith("file,measure,of,value\nsession,")
 
 
 def test_stored_events_are_played_again() -> None:

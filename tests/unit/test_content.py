@@ -25,7 +25,14 @@ from antiphon.engine.content import (
 CONTENTS: list[tuple[Content, dict[str, Any]]] = [
     (
         ItemStarted(response_id="r", output_index=0, kind="function_call", name="f", call_id="c"),
-        {"content": "item_started", "kind": "function_call", "name": "f", "call_id": "c"},
+        {
+            "content": "item_started",
+            "kind": "function_call",
+            "name": "f",
+            "call_id": "c",
+            "server_label": "",
+            "approval_request_id": None,
+        },
     ),
     (TextDelta(response_id="r", output_index=0, delta="la"), {"content": "text_delta", "delta": "la"}),
     (AudioDelta(response_id="r", output_index=0, audio=b"\x01\x02"), {"content": "audio_delta", "audio": "AQI="}),

@@ -271,3 +271,17 @@ def test_work_and_approvals_survive_a_restore() -> None:
     progress(again, "response.mcp_call.completed", "c1")
     assert again.client.mcp["c1"].state == "completed"
     assert again.client.tools_ready
+
+
+def test_a_call_that_was_deleted_while_it_ran_ends_after_its_response() -> None:
+    talk = Talk()
+    talk.created("r1")
+    place = {"response_id": "r1", "output_index": 0, "item": calling()}
+    talk.hear("response.output_item.added", **place)
+    member(talk, "added", calling())
+    progress(talk, "response.mcp_call.in_progress", "c1")
+    talk.done("r1")
+    talk.say(m.ConversationItemDelete(item_id="c1"))
+    talk.hear("conversation.item.deleted", item_id="c1")
+    actions = (*progress(talk, "response.mcp_call.completed", "c1"), *talk.hear("response.output_item.done", **place))
+    assert rules(actions) == []

@@ -628,6 +628,15 @@ class TestTheHistory:
         (again,) = created(talk.next_session())
         assert again["id"] == item["id"]
 
+    def test_a_response_that_is_to_read_it_names_it_so_too(self) -> None:
+        long = "item." + "x" * 40
+        talk = Dialled()
+        talk.adds(said(long))
+        (item,) = created(talk.next_session())
+        talk.echo({**said(long), "id": item["id"]})
+        (asked,) = sent(talk.ask("r", conversation="none", input=[m.ItemReference(id=long)]))
+        assert asked["response"]["input"] == [{"type": "item_reference", "id": item["id"]}]
+
     def test_so_do_calls_and_their_outputs(self) -> None:
         long = "call." + "x" * 40
         talk = Dialled()

@@ -28,6 +28,9 @@ from antiphon import (
     ItemFinished,
     ItemStarted,
     LocalProtocolError,
+    McpCallFinished,
+    McpListingFinished,
+    McpListingStarted,
     RenewalPolicy,
     ResponseFinished,
     Role,
@@ -589,14 +592,38 @@ def test_a_server_leaves_an_item_in_the_three_states_where_it_can_wait() -> None
     }
 
 
-def test_a_server_closes_a_part_in_one_breath_and_calls_no_remote_tools() -> None:
-    never = untaken(serving.CONTENT_PART, (Host, TURN, turn_of))
+BRAIN_WITH_TOOLS: Acts[Host] = {
+    "ask": asks(1),
+    "a call": thinks(
+        lambda id: ItemStarted(response_id=id, output_index=0, kind="mcp_call", name="f", server_label="s")
+    ),
+    "more arguments": thinks(lambda id: ArgumentsDelta(response_id=id, output_index=0, delta="a")),
+    "item finished": thinks(lambda id: ItemFinished(response_id=id, output_index=0)),
+    "an answer": thinks(lambda id: McpCallFinished(response_id=id, output_index=0, output="42")),
+    "an error": thinks(lambda id: McpCallFinished(response_id=id, output_index=0, error=m.McpError(message="no"))),
+    "a listing": lambda host: host.think(McpListingStarted("s")) if len(host.ids) < 2 else (),
+    "the tools": lambda host: host.think(McpListingFinished("s", ())),
+    "no tools": lambda host: host.think(McpListingFinished("s")),
+    "the end": lambda host: host.server.receive_eof(host.now),
+}
+"""A server whose brain has MCP servers."""
+
+
+def remote_of(host: Host) -> Hashable:
+    return turn_of(host), tuple(host.server.remote.calls), tuple(host.server.remote.listings)
+
+
+def test_a_server_takes_every_row_of_remote_work() -> None:
+    assert untaken(serving.MCP, (Host, BRAIN_WITH_TOOLS, remote_of)) == set()
+
+
+def test_a_server_closes_a_part_in_one_breath() -> None:
+    never = untaken(serving.CONTENT_PART, (Host, TURN, turn_of), (Host, BRAIN_WITH_TOOLS, remote_of))
     passed = {"text_done", "audio_done", "transcript_first", "transcript_done", "arguments_done"}
     assert never == {
         each
         for each in cells(serving.CONTENT_PART)
-        if "mcp_call" in each.on
-        or each.on == "internal.response_done"
+        if each.on == "internal.response_done"
         or (each.on == "internal.lost" and each.state in passed)
         or each == Cell("absent", "internal.item_done")
         or each == Cell("audio_done", "response.output_audio_transcript.delta")

@@ -16,6 +16,7 @@ from antiphon import (
     InputCommitted,
     KnownRateLimit,
     Limits,
+    McpListingStarted,
     ServerSession,
     Session,
     SessionConfig,
@@ -330,6 +331,13 @@ def _delivering() -> Host:
     return host
 
 
+def _remote() -> Host:
+    """A server of which one MCP server is asked for its tools."""
+    host = Host()
+    host.think(McpListingStarted("docs"))
+    return host
+
+
 def _renewing() -> Talk:
     """A client between two sessions, with wishes, a history, a plan, and a command that nobody answered."""
     talk = Talk(begun=False)
@@ -363,7 +371,7 @@ CLIENTS = [
     _renewing, _replaying, _closing, _turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta,
     _translating,
 ]  # fmt: skip
-HOSTS = [_host, _cleared, _beta_host, _delivering]
+HOSTS = [_host, _cleared, _beta_host, _delivering, _remote]
 
 
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])

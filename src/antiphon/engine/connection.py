@@ -96,6 +96,11 @@ class Connection:
         return self.session.closed
 
     @property
+    def reads(self) -> bool:
+        """Whether what the peer sends is read: there is a socket, and neither a CLOSE, a refusal nor a fault came."""
+        return self._wire is not None and self._wire.reads
+
+    @property
     def generation(self) -> int:
         """How many sockets this engine has had or asked for."""
         return self.session.generation

@@ -10,19 +10,25 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from antiphon.messages import RateLimit
+from antiphon.messages import McpError, McpToolDescription, RateLimit
+
+ItemKind: TypeAlias = Literal["text", "audio", "function_call", "mcp_call", "mcp_approval_request"]
+"""What an output item of a response is."""
 
 
 class ItemStarted(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_started"):
     """An output item begins. ``kind`` ``text`` and ``audio`` are messages of the assistant, ``function_call`` a call of
     the function ``name`` (``call_id`` is made when it is not given). ``text`` in a session that speaks is sent as
-    text."""
+    text. ``mcp_call`` is a call of the tool ``name`` of the MCP server ``server_label``, which the brain makes itself
+    (``approval_request_id``: what allowed it); ``mcp_approval_request`` asks the client for leave to make one."""
 
     response_id: str
     output_index: int
-    kind: Literal["text", "audio", "function_call"]
+    kind: ItemKind
     name: str = ""
     call_id: str | None = None
+    server_label: str = ""
+    approval_request_id: str | None = None
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="text_delta"):
@@ -46,7 +52,7 @@ class AudioDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="au
 
 
 class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag="arguments_delta"):
-    """More of the JSON text of a call's arguments."""
+    """More of the JSON text of a call's arguments, or of those that leave is asked for."""
 
     response_id: str
     output_index: int
@@ -54,14 +60,16 @@ class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag_field="content", tag
 
 
 class ItemFinished(Struct, frozen=True, kw_only=True, tag_field="content", tag="item_finished"):
-    """An output item is complete."""
+    """An output item is complete. Of an ``mcp_call`` that are its arguments: the MCP server is asked now, and the item
+    ends with `McpCallFinished`."""
 
     response_id: str
     output_index: int
 
 
 class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", tag="response_finished"):
-    """The response ends. Items still open are closed as ``incomplete`` unless ``status`` is ``completed``.
+    """The response ends. Items still open are closed as ``incomplete`` unless ``status`` is ``completed``. A call that
+    an MCP server was asked for goes on.
 
     ``reason`` goes with ``incomplete`` (``max_output_tokens``, ``content_filter``); ``error_type``, ``error_code`` and
     ``error_message`` with ``failed``; tokens are what ``usage`` reports. ``rate_limits`` is what is told after
@@ -78,6 +86,31 @@ class ResponseFinished(Struct, frozen=True, kw_only=True, tag_field="content", t
     output_tokens: int = 0
     rate_limits: tuple[RateLimit, ...] | None = None
 
+
+class McpCallFinished(Struct, frozen=True, kw_only=True, tag_field="content", tag="mcp_call_finished"):
+    """An MCP server has answered a call, while its response goes on or after it: with an ``output`` or an ``error``."""
+
+    response_id: str
+    output_index: int
+    output: str | None = None
+    error: McpError | None = None
+
+
+class McpListingStarted(Struct, frozen=True, tag_field="content", tag="mcp_listing_started"):
+    """The MCP server ``server_label`` is asked for its tools."""
+
+    server_label: str
+
+
+class McpListingFinished(Struct, frozen=True, tag_field="content", tag="mcp_listing_finished"):
+    """It has answered: these are its ``tools``; None when it did not say."""
+
+    server_label: str
+    tools: tuple[McpToolDescription, ...] | None = None
+
+
+McpContent: TypeAlias = McpCallFinished | McpListingStarted | McpListingFinished
+"""What MCP servers did that may be beyond any response (R-M1, R-M4)."""
 
 ResponseContent: TypeAlias = ItemStarted | TextDelta | AudioDelta | ArgumentsDelta | ItemFinished | ResponseFinished
 """What a response is made of."""
@@ -114,7 +147,7 @@ class TranslationFinished(Struct, frozen=True, tag_field="content", tag="transla
 TranslationContent: TypeAlias = SourceText | TranslatedText | TranslatedAudio | TranslationFinished
 """What a translation is made of (R-X2)."""
 
-Content: TypeAlias = ResponseContent | TranslationContent
+Content: TypeAlias = ResponseContent | McpContent | TranslationContent
 """Everything that `Session.generate` takes."""
 
 

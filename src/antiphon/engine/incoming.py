@@ -176,7 +176,11 @@ class OutputAudioBufferRules:
 
 
 class McpRules:
-    """The MCP table has neither guards nor effects."""
+    """Effects of the MCP table, client side."""
+
+    @staticmethod
+    def tell(_work: mcp.McpWork, _session: ClientSession, _event: object) -> None:
+        """The application has it from its `Deliver`."""
 
 
 OUTPUT_AUDIO_BUFFER = build("output_audio_buffer", OutputAudioBufferRules, role="client")
@@ -759,7 +763,8 @@ def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
         session.report("R-C6", event, "an output item without an id", "$.item.id")
         return
     outliving = find_item(session, item_id)
-    if outliving.state in mcp.OUTLIVING:  # what ends here is the call; its response has ended (R-M1)
+    # What ends here may be the call alone: its response has ended, and somebody may have deleted it (R-M1, R-M4, R-C7).
+    if outliving.state in mcp.OUTLIVING or (outliving.state == "deleted" and mcp.is_call(session, item_id)):
         session.step(CONVERSATION_ITEM, outliving, event.step_type, event)
         return
     record = _responding(session, event.response_id, event)

@@ -12,6 +12,7 @@ from antiphon.engine.audio import decode_base64
 from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import item_from_builtins, to_builtins
 from antiphon.engine.conversation import Node
+from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from antiphon.engine.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -104,8 +105,11 @@ def completed(session: ServerSession, item: m.Item) -> m.Item:
 
 
 def shown(session: ServerSession, node: Node) -> m.Item:
-    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off."""
+    """An item with what is known of its parts by now: kept audio, a transcript that came later or was cut off, the
+    arguments of a call that is not complete."""
     item = node.item
+    if isinstance(item, m.FunctionCallItem | m.McpCallItem) and not item.arguments:
+        return structs.replace(item, arguments=node.text_at(STREAM_OF_ARGUMENTS))
     if not isinstance(item, m.MessageItem):
         return item
     content = list(item.content)

@@ -298,7 +298,15 @@ class Renewal:
                 name = portable(item.call_id, "call")
                 if name != item.call_id and name in self._session.calls:
                     event = structs.replace(event, item=structs.replace(item, call_id=name))
+        elif isinstance(event, m.ResponseCreate) and event.response and event.response.input:
+            read = [self._named_reference(item) for item in event.response.input]
+            event = structs.replace(event, response=structs.replace(event.response, input=read))
         return event
+
+    def _named_reference(self, item: m.Item) -> m.Item:
+        if not isinstance(item, m.ItemReference) or not isinstance(item.id, str):
+            return item
+        return structs.replace(item, id=self.name_of(item.id))
 
     def name_of(self, item_id: str) -> str:
         """The id that an item has now, which may have been too long for another session (R-C11)."""

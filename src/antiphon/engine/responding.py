@@ -6,7 +6,7 @@ is named for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import UNSET, Struct, convert
 
@@ -19,7 +19,9 @@ from antiphon.engine.content import (
     ArgumentsDelta,
     AudioDelta,
     ItemFinished,
+    ItemKind,
     ItemStarted,
+    McpCallFinished,
     ResponseContent,
     ResponseFinished,
     TextDelta,
@@ -27,6 +29,7 @@ from antiphon.engine.content import (
 from antiphon.engine.conversation import Node
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.records import STREAM_OF_ARGUMENTS, OutputRecord, ResponseRecord, StreamRecord
+from antiphon.engine.remote import RunningCall
 from antiphon.engine.serving import CONTENT_PART, CONVERSATION_ITEM, RESPONSE
 from antiphon.engine.settings import merged, modalities_of
 from antiphon.engine.timers import Timer
@@ -35,11 +38,16 @@ if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
 
 
+MCP_KINDS: Final = ("mcp_call", "mcp_approval_request")
+
+
 class Output:
     """One output item of a response that a brain fills: what has been said of it, and where it stands."""
 
     __slots__ = (
         "_chunks",
+        "answered",
+        "approval_request_id",
         "call_id",
         "format",
         "id",
@@ -48,6 +56,7 @@ class Output:
         "name",
         "record",
         "samples",
+        "server_label",
         "state",
         "stream",
         "text_bytes",
@@ -57,7 +66,7 @@ class Output:
         self,
         id: str,
         index: int,
-        kind: Literal["text", "audio", "function_call"],
+        kind: ItemKind,
         record: ResponseRecord,
         stream: StreamRecord,
         format: AudioFormat = PCM16_24K,
@@ -66,11 +75,15 @@ class Output:
         self.format = format
         """What its audio is in: the response's own format, or the session's when the response began."""
         self.index = index
-        self.kind: Literal["text", "audio", "function_call"] = kind
+        self.kind: ItemKind = kind
         self.record = record
         self.state = "absent"
         self.name = ""
         self.call_id = ""
+        self.server_label = ""
+        self.approval_request_id: str | None = None
+        self.answered: m.McpCallItem | None = None
+        """A call that an MCP server has answered, as it is now."""
         self._chunks: list[str] = []
         self.text_bytes = 0
         self.samples = 0
@@ -100,10 +113,31 @@ class Output:
             return m.FunctionCallItem(
                 id=self.id, status=status, name=self.name, call_id=self.call_id, arguments="" if empty else self.text
             )
+        if self.kind == "mcp_call":
+            return self.answered or self.remote_call(empty=empty)
+        if self.kind == "mcp_approval_request":
+            return m.McpApprovalRequestItem(
+                id=self.id, server_label=self.server_label, name=self.name, arguments="" if empty else self.text
+            )
         content: list[m.Content] = []
         if not empty:
             content.append(m.OutputText(text=self.text) if self.kind == "text" else m.OutputAudio(transcript=self.text))
         return m.MessageItem(id=self.id, status=status, role="assistant", content=content)
+
+    def remote_call(self, *, empty: bool = False) -> m.McpCallItem:
+        """A call of an MCP server that has not answered; such an item has no status."""
+        return m.McpCallItem(
+            id=self.id,
+            server_label=self.server_label,
+            name=self.name,
+            arguments="" if empty else self.text,
+            approval_request_id=UNSET if self.approval_request_id is None else self.approval_request_id,
+        )
+
+    @property
+    def has_part(self) -> bool:
+        """Whether it is a message, which has a content part around what it says."""
+        return self.kind in ("text", "audio")
 
     def part(self, *, empty: bool = False) -> m.Part:
         """Its content part."""
@@ -116,10 +150,13 @@ class OutputItemState(Struct, frozen=True):
 
     id: str
     index: int
-    kind: Literal["text", "audio", "function_call"]
+    kind: ItemKind
     state: str
     name: str
     call_id: str
+    server_label: str
+    approval_request_id: str | None
+    answered: m.McpCallItem | None
     text: str
     samples: int
     format: AudioFormat
@@ -245,7 +282,7 @@ class Responder:
         """Why a piece of content does not fit where it came, before anything changes (L3)."""
         session = self._session
         if isinstance(content, ResponseFinished):
-            if not _are_texts(content.reason, content.error_type, content.error_code, content.error_message):
+            if not are_texts(content.reason, content.error_type, content.error_code, content.error_message):
                 return LocalProtocolError("a reason or an error holds a surrogate without its partner", rule="R-E2")
             return None
         outputs = self.outputs[record.id]
@@ -258,8 +295,13 @@ class Responder:
                 return LocalProtocolError("the response has too many items", rule="R-N2")
             if content.kind == "function_call" and not content.name:
                 return LocalProtocolError("a function call needs the function's name", rule="R-C1")
-            if not _are_texts(content.name):
-                return LocalProtocolError("the name holds a surrogate without its partner", rule="R-E2")
+            if content.kind in MCP_KINDS and not (content.name and content.server_label):
+                return LocalProtocolError("a call at an MCP server needs its label and the tool's name", rule="R-C1")
+            if not are_texts(content.name, content.server_label, content.approval_request_id):
+                return LocalProtocolError("a name holds a surrogate without its partner", rule="R-E2")
+            problem = session.remote.problem_with_call(self._unasked()) if content.kind == "mcp_call" else None
+            if problem is not None:
+                return problem
             if content.call_id and problem_with_id(content.call_id, "call_id") is not None:
                 return LocalProtocolError("call_id: 1 to 32 characters of A-Z a-z 0-9 _ -", rule="R-C11")
             return None
@@ -271,9 +313,8 @@ class Responder:
         fits = {
             "text": isinstance(content, TextDelta),
             "audio": isinstance(content, (TextDelta, AudioDelta)),
-            "function_call": isinstance(content, ArgumentsDelta),
         }
-        if not fits[output.kind]:
+        if not fits.get(output.kind, isinstance(content, ArgumentsDelta)):
             return LocalProtocolError(f"{type(content).__name__} does not fit a {output.kind} item", rule="R-P2")
         if isinstance(content, AudioDelta):
             width = output.format.bytes_per_sample
@@ -295,7 +336,7 @@ class Responder:
     def _begin_item(self, content: ItemStarted, record: ResponseRecord) -> None:
         session = self._session
         item_id, index = session.next_id("item"), content.output_index
-        content_index = STREAM_OF_ARGUMENTS if content.kind == "function_call" else 0
+        content_index = 0 if content.kind in ("text", "audio") else STREAM_OF_ARGUMENTS
         stream = StreamRecord(record, item_id, content_index, index)
         output = Output(item_id, index, content.kind, record, stream, self._format_of(record))
         output.state = "in_progress"
@@ -304,6 +345,9 @@ class Responder:
         if content.kind == "function_call":
             output.name = content.name
             output.call_id = content.call_id or session.next_id("call")
+        elif content.kind in MCP_KINDS:
+            output.name, output.server_label = content.name, content.server_label
+            output.approval_request_id = content.approval_request_id
         item = output.item("in_progress", empty=True)
         member = OutputRecord(output.id, response=record)
         session.step(
@@ -325,7 +369,7 @@ class Responder:
             )
             session.trim()
         record.streams[output.id, content_index] = stream
-        if content.kind != "function_call":
+        if output.has_part:
             self._emit_part(
                 output,
                 m.ResponseContentPartAdded(
@@ -349,6 +393,9 @@ class Responder:
     def _write(self, output: Output, content: TextDelta | ArgumentsDelta) -> None:
         session = self._session
         output.write(content.delta)
+        if not output.has_part and output.record.in_conversation:
+            session.conversation.text_delta(output.id, STREAM_OF_ARGUMENTS, content.delta)
+            session.trim()
         if output.kind == "function_call":
             self._emit_part(
                 output,
@@ -360,6 +407,16 @@ class Responder:
                     delta=content.delta,
                 ),
             )
+            return
+        if output.kind == "mcp_call":
+            self._emit_part(
+                output,
+                m.ResponseMcpCallArgumentsDelta(
+                    response_id=output.record.id, item_id=output.id, output_index=output.index, delta=content.delta
+                ),
+            )
+            return
+        if output.kind == "mcp_approval_request":
             return
         delta_class = m.ResponseOutputTextDelta if output.kind == "text" else m.ResponseOutputAudioTranscriptDelta
         if output.record.in_conversation:
@@ -408,7 +465,9 @@ class Responder:
                 m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
             )
             session.know_call(output.call_id)
-        else:
+        elif output.kind == "mcp_call":
+            self._emit_part(output, m.ResponseMcpCallArgumentsDone(**ids, arguments=text))
+        elif output.has_part:
             if output.kind == "text":
                 self._emit_part(output, m.ResponseOutputTextDone(**ids, content_index=0, text=text))
             else:
@@ -416,9 +475,18 @@ class Responder:
                 self._emit_part(output, m.ResponseOutputAudioTranscriptDone(**ids, content_index=0, transcript=text))
             self._emit_part(output, m.ResponseContentPartDone(**ids, content_index=0, part=output.part()))
         session.step(CONTENT_PART, output.stream, "internal.item_done", None)
+        if output.kind == "mcp_call" and status == "completed":
+            output.state = "calling"
+            session.remote.call(RunningCall(record.id, output.index, record.in_conversation, output.remote_call()))
+            return
         output.state = status
-        item = output.item(status)
-        node = session.conversation.get(output.id) if record.in_conversation else None
+        self.end_item(output.item(status), record.id, output.index, in_conversation=record.in_conversation)
+
+    def end_item(self, item: m.Item, response_id: str, output_index: int, *, in_conversation: bool) -> None:
+        """An item is complete: as a member of the conversation, then as output of its response (R-C2)."""
+        session = self._session
+        item_id = str(item.id)
+        node = session.conversation.get(item_id) if in_conversation else None
         member: Node | OutputRecord
         if node is not None:
             session.step(
@@ -429,12 +497,29 @@ class Responder:
             )
             member = node
         else:  # out of band, or deleted by the client meanwhile: only output
-            member = OutputRecord(output.id, "detached", record)
+            member = OutputRecord(item_id, "detached")
         session.step(
             CONVERSATION_ITEM,
             member,
             "response.output_item.done",
-            m.ResponseOutputItemDone(response_id=record.id, output_index=output.index, item=item),
+            m.ResponseOutputItemDone(response_id=response_id, output_index=output_index, item=item),
+        )
+
+    def answer(self, content: McpCallFinished) -> None:
+        """An MCP server has answered a call, whose response may be over (R-M4)."""
+        session = self._session
+        call, item = session.remote.answer(content)
+        output = self.outputs.get(call.response_id, {}).get(call.output_index)
+        if output is not None:
+            output.state, output.answered = "completed", item
+        self.end_item(item, call.response_id, call.output_index, in_conversation=call.in_conversation)
+
+    def _unasked(self) -> int:
+        """How many calls of MCP servers are still being written."""
+        return sum(
+            output.kind == "mcp_call" and output.state == "in_progress"
+            for outputs in self.outputs.values()
+            for output in outputs.values()
         )
 
     def _finish_response(self, content: ResponseFinished, record: ResponseRecord) -> None:
@@ -519,7 +604,7 @@ class Responder:
         session.act(ResponseCancelled(record.id, "disconnected"))
 
 
-def _are_texts(*values: str | None) -> bool:
+def are_texts(*values: str | None) -> bool:
     """Whether UTF-8 can express them all."""
     try:
         "".join(value for value in values if value is not None).encode()

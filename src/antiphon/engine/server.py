@@ -34,6 +34,8 @@ from antiphon.engine.codec import (
 from antiphon.engine.config import Role, SessionConfig
 from antiphon.engine.content import (
     Content,
+    McpCallFinished,
+    McpContent,
     TranscriptionResult,
     TranslationContent,
 )
@@ -47,6 +49,7 @@ from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
 from antiphon.engine.refusals import CLOSE_OF, Refusal, error_event, listed, refusal_of
+from antiphon.engine.remote import Remote
 from antiphon.engine.responding import Responder, Spoken
 from antiphon.engine.serving import (
     CONVERSATION_ITEM,
@@ -64,14 +67,7 @@ if TYPE_CHECKING:
     from antiphon.engine.snapshot import Snapshot
 
 FreeEvent: TypeAlias = (
-    m.Error
-    | m.RateLimitsUpdated
-    | m.ConversationCreated
-    | m.InputAudioBufferDtmfEventReceived
-    | m.McpListToolsInProgress
-    | m.McpListToolsCompleted
-    | m.McpListToolsFailed
-    | m.UnknownEvent
+    m.Error | m.RateLimitsUpdated | m.ConversationCreated | m.InputAudioBufferDtmfEventReceived | m.UnknownEvent
 )
 """What a server application may send by itself: nothing but the end of the session hangs on these."""
 
@@ -108,6 +104,7 @@ class ServerSession(Session, role=Role.SERVER):
         "rate_limits",
         "recordings",
         "refused",
+        "remote",
         "responder",
         "responses",
         "session_id",
@@ -150,6 +147,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.hearing = Hearing(self)
         self.input_audio: InputAudioLedger = self.hearing.ledger()
         self.responder = Responder(self)
+        self.remote = Remote(self)
         self.responses: dict[str, ResponseRecord] = {}
         self.finished_responses: deque[str] = deque()
         self.deliveries = Deliveries(self)
@@ -434,6 +432,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.deliveries.lose()
         for record in [record for record in self.responses.values() if record.is_open]:
             self.step(RESPONSE, record, "internal.lost", None)
+        self.remote.lose()
 
     def end_generation(self) -> None:
         self.step(SESSION, self.place, "internal.renewed", None)
@@ -540,6 +539,8 @@ class ServerSession(Session, role=Role.SERVER):
         self.command_at(now)
         if isinstance(content, TranslationContent):
             return self._translate(content, now)
+        if isinstance(content, McpContent):
+            return self._hear_of_remote(content, now)
         record = self.responses.get(content.response_id)
         if record is None:
             raise LocalProtocolError(f"response {content.response_id!r} was never requested", rule="R-R1")
@@ -550,6 +551,24 @@ class ServerSession(Session, role=Role.SERVER):
             raise problem
         self.enter(now)
         self.responder.take(content, record)
+        return self.leave()
+
+    def _hear_of_remote(self, content: McpContent, now: Instant) -> Actions:
+        if not self.converses:
+            raise LocalProtocolError(f"{type(content).__name__}: this session has no tools", rule="R-S9")
+        if self.link.state != "open":
+            return ()  # the client left while the brain was at work
+        if isinstance(content, McpCallFinished):
+            problem = self.remote.problem_with_answer(content)
+        else:
+            problem = self.remote.problem_with_listing(content)
+        if problem is not None:
+            raise problem
+        self.enter(now)
+        if isinstance(content, McpCallFinished):
+            self.responder.answer(content)
+        else:
+            self.remote.take_listing(content)
         return self.leave()
 
     def _translate(self, content: TranslationContent, now: Instant) -> Actions:

@@ -329,7 +329,14 @@ class TranscriptionRules:
         session.say(event)
 
 
+class McpRules:
+    """Effects of the MCP table, server side."""
+
+    tell = staticmethod(say)
+
+
 SESSION = build("session", SessionRules, role="server")
+MCP = build("mcp", McpRules, role="server")
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="server")
 OUTPUT_AUDIO_BUFFER = build("output_audio_buffer", OutputAudioBufferRules, role="server")
 RESPONSE = build("response", ResponseRules, role="server")

@@ -37,6 +37,7 @@ from antiphon.engine.playback import PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
+from antiphon.engine.remote import RemoteState
 from antiphon.engine.renewal import RenewalState
 from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
@@ -163,6 +164,7 @@ class ServerState(Struct, frozen=True):
     speech_item_id: str | None
     speech_cleared: bool
     calls: list[str]
+    remote: RemoteState
 
 
 class Snapshot(Struct, frozen=True, forbid_unknown_fields=True):
@@ -413,6 +415,9 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
                 output.state,
                 output.name,
                 output.call_id,
+                output.server_label,
+                output.approval_request_id,
+                output.answered,
                 output.text,
                 output.samples,
                 output.format,
@@ -430,6 +435,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
         speech_item_id=session.speech_item_id,
         speech_cleared=session.speech_cleared,
         calls=list(session.calls),
+        remote=session.remote.dump(),
     )
     return Snapshot(VERSION, DIGEST, session.role.value, take_common(session, now), server=state)
 
@@ -465,6 +471,9 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         output.state = item.state
         output.name = item.name
         output.call_id = item.call_id
+        output.server_label = item.server_label
+        output.approval_request_id = item.approval_request_id
+        output.answered = item.answered
         output.write(item.text)
         output.samples = item.samples
         outputs[item.response_id][item.index] = output
@@ -476,6 +485,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_item_id = state.speech_item_id
     session.speech_cleared = state.speech_cleared
     session.calls = dict.fromkeys(state.calls)
+    session.remote.load(state.remote)
 
 
 def _params(data: dict[str, object]) -> ResponseCreateParams:

@@ -252,6 +252,11 @@ class Wire:
         return self._begun and not self._close_sent
 
     @property
+    def reads(self) -> bool:
+        """Whether `receive` reads what it is given."""
+        return self._phase not in (_Phase.IDLE, _Phase.REFUSED, _Phase.OVER)
+
+    @property
     def close_sent(self) -> bool:
         """Whether a CLOSE frame was written."""
         return self._close_sent

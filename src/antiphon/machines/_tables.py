@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "0cee060d58d526daabae707ae8d8c491dead38682a6aed1f2d95645917956571"
+DIGEST: Final = "c8f6b691fe8015c26bae00cd2ad759e1db285ee876848e488ee21d74e0251092"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -2062,7 +2062,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         name="mcp",
         initial="none",
         final=("completed", "failed"),
-        roles=("client",),
+        roles=("client", "server"),
         stepped=True,
         states=("none", "in_progress", "completed", "failed"),
         rows=(
@@ -2071,7 +2071,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("none",),
                 dest="in_progress",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -2091,7 +2091,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("in_progress",),
                 dest="completed",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -2121,7 +2121,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("in_progress",),
                 dest="failed",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -2151,7 +2151,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("none",),
                 dest="in_progress",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -2171,7 +2171,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("in_progress",),
                 dest="completed",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -2201,7 +2201,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("in_progress",),
                 dest="failed",
                 guard=None,
-                effect=None,
+                effect="tell",
                 rule="R-M1",
                 report=False,
                 role=None,
@@ -4205,7 +4205,7 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         message="Item with id '{item_id}' not found in conversation.",
         param="{param}",
         fatal=False,
-        race=False,
+        race=True,
         close=None,
         rule="R-C10",
         by="engine",
@@ -4509,6 +4509,7 @@ RULES: Final[Mapping[str, str]] = {
     "R-M1": "Work at a remote server starts before it ends, and ends once",
     "R-M2": "The tools of a server can be used once they are listed",
     "R-M3": "An approval answers a request of the conversation",
+    "R-M4": "A call at a remote server is written, asked and answered",
     "R-X1": "A translation session has its own events, and nobody else has them",
     "R-X2": "A translation flows while its session is open",
     "R-X3": "A translation ends by `session.close` and `session.closed`",

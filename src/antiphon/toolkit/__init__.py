@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from antiphon.toolkit.analytics import Analysis, Analytics
 from antiphon.toolkit.builder import ClientEventBuilder, ItemKeys, ResponseKeys, SessionKeys
+from antiphon.toolkit.bystander import Said
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.event_types import (
@@ -38,7 +39,7 @@ from antiphon.toolkit.recorded_server import RecordedServer, sockets_of
 from antiphon.toolkit.recorder import Journal, Recorder
 from antiphon.toolkit.replay import Birth, Digest, Divergence, NotReplayable, Pace, Replay, Step, Steps
 from antiphon.toolkit.retry import Attempt, Backoff, Retrier, RetryPolicy
-from antiphon.toolkit.router import HandlerFailure, Registration, Router
+from antiphon.toolkit.router import HandlerFailure, Registration, Router, Typed
 from antiphon.toolkit.segments import Segment, Segments
 from antiphon.toolkit.sequence import FLOWS, Difference, Flow, FlowMatch
 from antiphon.toolkit.streams import Stream, StreamKey, StreamKind, Streams, StreamUpdate
@@ -101,6 +102,7 @@ __all__ = [
     "RetryPolicy",
     "Router",
     "Row",
+    "Said",
     "Seen",
     "Segment",
     "Segments",
@@ -119,6 +121,7 @@ __all__ = [
     "Timeline",
     "Transcript",
     "Turn",
+    "Typed",
     "aliases_of",
     "canonical",
     "categories_of",

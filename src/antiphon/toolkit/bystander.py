@@ -22,6 +22,8 @@ AnyEvent: TypeAlias = m.ServerEvent | m.ClientEvent | m.UnknownEvent | m.Malform
 Said: TypeAlias = Action | AnyEvent | str | bytes
 """What a tool is fed with: what a session did, an event, or the JSON text of one."""
 
+_TEXT = (str, bytes)  # made once: a union is made anew wherever it is written
+
 
 def bystander(view: View = "ga") -> ClientSession:
     """A client's session that is open, and that asks for nothing."""
@@ -37,7 +39,7 @@ def hear(session: ClientSession, thing: Said, now: Instant | None = None) -> Act
     ``now``: ns, not before that of an earlier call; None is the instant of that call.
     """
     at = session.now if now is None else now
-    if isinstance(thing, str | bytes):
+    if isinstance(thing, _TEXT):
         return session.receive_message(thing, at)
     action = as_action(thing)
     return session.receive_event(cast(m.ServerEvent, action.event), at) if isinstance(action, Deliver) else ()

@@ -15,7 +15,16 @@ from msgspec import structs
 from antiphon.engine.actions import Action, Actions, Deliver, HandshakeReceived, Transmit
 from antiphon.engine.snapshot import Snapshot
 from antiphon.toolkit.frames import frames_in
-from antiphon.toolkit.redaction import redact_event, redact_head, redact_headers, redact_query, redact_subprotocol
+from antiphon.toolkit.redaction import (
+    redact_address,
+    redact_event,
+    redact_head,
+    redact_headers,
+    redact_query,
+    redact_refusal,
+    redact_subprotocol,
+    refuses,
+)
 
 __all__ = ["Fingerprint", "fingerprint_of", "texts_in"]
 
@@ -59,15 +68,17 @@ def texts_in(data: bytes) -> list[bytes]:
 def _told(action: Action) -> bytes:
     if isinstance(action, Transmit):
         if action.data.startswith(_HTTP):
-            return redact_head(action.data)
+            return redact_refusal(action.data) if refuses(action.data) else redact_head(action.data)
         frames = (bytes((frame.head,)) + mask + redact_event(frame.payload) for frame, mask in frames_in(action.data))
         return b"".join(frames)
     if isinstance(action, Deliver):
         raw = action.raw.encode("utf-8", "surrogatepass") if isinstance(action.raw, str) else action.raw
+        raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")  # as in a row
         return redact_event(raw) + b"\n" + redact_event(_json(action.event))
     if isinstance(action, HandshakeReceived):
         action = structs.replace(
             action,
+            path=redact_address(action.path),
             query=redact_query(action.query),
             headers=redact_headers(action.headers),
             subprotocols=tuple(redact_subprotocol(name) for name in action.subprotocols),

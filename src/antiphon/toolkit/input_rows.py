@@ -15,8 +15,8 @@ from antiphon import messages as m
 from antiphon.engine import codec, inputs
 from antiphon.engine.audio import decode_base64, encode_base64
 from antiphon.engine.config import Role
-from antiphon.engine.content import AudioDelta, Content
-from antiphon.toolkit.redaction import redact_event, redact_headers, redact_subprotocol
+from antiphon.engine.content import AudioDelta, Content, TranslatedAudio
+from antiphon.toolkit.redaction import redact_body, redact_event, redact_headers, redact_subprotocol
 
 __all__ = ["FROM_ROW", "InputRowError", "dump", "event_of", "load"]
 
@@ -69,6 +69,8 @@ def dump(input: inputs.Input, role: Role, own: Sequence[bytes]) -> tuple[dict[st
         input = structs.replace(input, headers=redact_headers(input.headers))
         if isinstance(input, inputs.Accept) and input.subprotocol is not None:
             input = structs.replace(input, subprotocol=redact_subprotocol(input.subprotocol))
+        elif isinstance(input, inputs.Reject):
+            input = structs.replace(input, body=redact_body(input.body))
     data = msgspec.to_builtins(input)
     if len(own) == 1 and isinstance(input, inputs.AppendAudio) and _says(own[0], input.pcm):
         data["pcm"] = FROM_ROW
@@ -79,16 +81,11 @@ def dump(input: inputs.Input, role: Role, own: Sequence[bytes]) -> tuple[dict[st
 
 def _text_as_data(text: bytes | str) -> dict[str, object]:
     """A text that may be none: bytes that are no UTF-8, half a surrogate pair."""
-    if isinstance(text, str):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return {"surrogates": text.encode("utf-8", "surrogatepass")}
-        return {"text": text}
+    shown = redact_event(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text))
     try:
-        return {"text": text.decode()}
+        return {"text": shown.decode()}
     except UnicodeDecodeError:
-        return {"bytes": text}
+        return {"surrogates" if isinstance(text, str) else "bytes": shown}
 
 
 def _text_of(data: Mapping[str, object]) -> bytes | str:
@@ -100,7 +97,7 @@ def _text_of(data: Mapping[str, object]) -> bytes | str:
 
 
 def _says_content(text: bytes, content: Content) -> bool:
-    return isinstance(content, AudioDelta) and _says(text, content.audio)
+    return isinstance(content, AudioDelta | TranslatedAudio) and _says(text, content.audio)
 
 
 def _says(text: bytes, audio: bytes) -> bool:

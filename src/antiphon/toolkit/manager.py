@@ -39,7 +39,7 @@ from antiphon.toolkit.retry import Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Router
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
-from antiphon.toolkit.tables import csv_lines
+from antiphon.toolkit.tables import MEASURES, csv_lines, measure_rows
 
 __all__ = ["EventManager", "Seen", "Statistics"]
 
@@ -272,9 +272,10 @@ class EventManager(Generic[R]):
         }
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
-    def export_csv(self) -> str:
-        """The numbers as CSV: measure, of what, value; with a head."""
-        return "".join(csv_lines([("measure", "name", "value"), *self.analytics.rows()]))
+    def export_csv(self, name: str = "session") -> str:
+        """The numbers as CSV, in the columns of `MEASURES`, with a head; ``name`` is what stands in ``file``."""
+        head = tuple(column.name for column in MEASURES)
+        return "".join(csv_lines((head, *measure_rows(name, self.analytics))))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -289,7 +290,7 @@ class EventManager(Generic[R]):
     def _note(self, action: Action, now: Instant | None, events: list[AnyEvent], failures: list[Exception]) -> Routed:
         """Every part's share of ``action``; answers who is to be called with what."""
         routed: Routed = []
-        self.retrier.observe(action, self._now)
+        error: RealtimeError | None = None
         changes = self.history.note(action, now)
         if type(action) is Deliver:
             event: Any = action.event
@@ -300,29 +301,30 @@ class EventManager(Generic[R]):
             except Exception as failure:
                 failures.append(failure)
             routed.append((self.router, event))
+            if isinstance(event, m.Error):  # the retrier is told of what may tell of errors; most comes by the hundred
+                self.retrier.observe(action, self._now)
+                error = RealtimeError.from_event(event)
+            elif isinstance(event, m.ResponseDone):
+                self.retrier.observe(action, self._now)
+                error = RealtimeError.from_response(event.response)
+        elif isinstance(action, RequestSettled):
+            self.retrier.observe(action, self._now)
+            if not isinstance(action.outcome, Rejected):  # that was told as an event
+                error = RealtimeError.from_outcome(action.outcome)
+        elif isinstance(action, Disconnected | Closed):
+            error = self._fault_of(action)
         if changes:
             routed += [(self.history.changes, change) for change in changes]
-        error = self._error_in(action)
         if error is not None:
             self._remember(error)
             routed.append((self.errors, error))
         return routed
 
-    def _error_in(self, action: Action) -> RealtimeError | None:
-        if type(action) is Deliver:
-            event = action.event
-            if isinstance(event, m.Error):
-                return RealtimeError.from_event(event)
-            return RealtimeError.from_response(event.response) if isinstance(event, m.ResponseDone) else None
-        if isinstance(action, RequestSettled):
-            # What was rejected was told as an event.
-            return None if isinstance(action.outcome, Rejected) else RealtimeError.from_outcome(action.outcome)
-        if isinstance(action, Disconnected | Closed):
-            told, self._fault = self._fault, action.fault
-            if action.fault is None or (isinstance(action, Closed) and action.fault == told):
-                return None  # the engine ends of what its last socket ended of
-            return RealtimeError.from_fault(action.fault)
-        return None
+    def _fault_of(self, action: Disconnected | Closed) -> RealtimeError | None:
+        told, self._fault = self._fault, action.fault
+        if action.fault is None or (isinstance(action, Closed) and action.fault == told):
+            return None  # the engine ends of what its last socket ended of
+        return RealtimeError.from_fault(action.fault)
 
     def _remember(self, error: RealtimeError) -> None:
         self._errors.append(error)

@@ -12,7 +12,8 @@ nothing is a sign of life, and is played as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -26,10 +27,10 @@ from antiphon.engine.session import Entropy, Session
 from antiphon.engine.timers import Instant
 from antiphon.machines import DIGEST
 from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, texts_in
-from antiphon.toolkit.frames import Frame, FrameReader, frame_of
 from antiphon.toolkit.input_rows import FROM_ROW, dump
-from antiphon.toolkit.journal import Direction, Row, format_note, format_row, read_lines
-from antiphon.toolkit.redaction import cut_audio, redact_endpoint, redact_event, redact_head, redact_refusal
+from antiphon.toolkit.journal import Direction, format_note, format_row
+from antiphon.toolkit.redaction import cut_audio, redact_endpoint, redact_event
+from antiphon.toolkit.socket_rows import Pieces, SocketReader, is_row
 
 if TYPE_CHECKING:
     from antiphon.engine.connection import Connection
@@ -44,7 +45,8 @@ FORMAT: Final = 1
 Audio: TypeAlias = Literal["keep", "cut"]
 
 _DIGEST_EVERY: Final = 256
-_HEAD_END: Final = b"\r\n\r\n"
+_BULK: Final = frozenset(("pcm", "frames", "other", "text", "bytes", "surrogates"))
+"""What may hold audio of an input, when it stands in no event row."""
 
 _ONE_FRAME: Final = {"in": "data_received", "frames": [FROM_ROW]}
 _ONE_TEXT: Final = {"in": "message_received", "text": FROM_ROW}
@@ -56,8 +58,9 @@ class Journal(Struct, frozen=True):
     """Where a recording goes, and what of it.
 
     ``write`` is called with whole lines, all that one input led to at a time. What it raises ends the recording and
-    goes to ``failed``; the session goes on. ``close`` is called once, after the last line. ``audio="cut"`` leaves the
-    audio out: such a journal can be read, but not played exactly. Credentials are never written.
+    goes to ``failed``, which raises nothing; the session goes on. ``close`` is called once, after the last line.
+    ``audio="cut"`` leaves the audio out: such a journal can be read, but not played exactly. Credentials are never
+    written.
     """
 
     write: Callable[[bytes], object]
@@ -99,7 +102,7 @@ class Recorder:
         self._inputs = 0
         self._now: Instant = 0
         self._told = Fingerprint()
-        self._reader = _Incoming()
+        self._reader: SocketReader | None = None
 
     @property
     def ended(self) -> bool:
@@ -113,7 +116,8 @@ class Recorder:
 
         def draw(count: int) -> bytes:
             drawn = entropy(count)
-            self._drawn += drawn
+            if not self._ended:
+                self._drawn += drawn
             return drawn
 
         return draw
@@ -141,13 +145,16 @@ class Recorder:
             self.attach(self._journal)
 
     def attach(self, journal: Journal) -> None:
-        """Write to ``journal`` what has waited, and all that follows."""
+        """Write to ``journal`` what has waited, and all that follows; nothing follows if the engine has ended."""
         self._journal = journal
+        has_ended = self._ended
         lines = format_note("config", {**self._born, "exact": journal.audio == "keep"})
         if journal.audio == "cut":
             lines += format_note("note", {"audio": "cut"})
         waiting, self._waiting = self._waiting, bytearray()
-        self._put(lines + waiting)
+        self._write(journal, lines + bytes(waiting))
+        if has_ended:
+            self._close(journal)
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -165,20 +172,24 @@ class Recorder:
         assert engine is not None  # it has begun
         due = engine.deadline
         idle = isinstance(input, inputs.Tick) and (due is None or now < due)
+        read = _reads(engine)
+        is_late = now < self._now  # refused for that alone, and whoever plays a journal knows no going back
+        self._now = max(now, self._now)
         self._busy = True
         self._drawn.clear()
-        actions: Actions = ()
-        refused: LocalProtocolError | None = None
         try:
             actions = call()
         except LocalProtocolError as error:
-            refused = error
+            if not is_late:
+                self._record(engine, input, now, (), error, read=read)
+            raise
+        except BaseException:
+            self._put(_lost(input, now))  # nobody knows what has changed
             raise
         finally:
             self._busy = False
-            if not idle:
-                self._now = max(now, self._now)
-                self._record(engine, input, now, actions, refused)
+        if not idle:
+            self._record(engine, input, now, actions, None, read=read)
         return actions
 
     def aside(self, call: Callable[[], R]) -> R:
@@ -192,14 +203,24 @@ class Recorder:
         """Write the last digest and close the journal. A second call does nothing."""
         if not self._ended:
             self._put(self._digest(final=True))
-            self._finish()
+        self._finish()
 
     def _finish(self) -> None:
         if not self._ended:
             self._ended = True
-            self._waiting.clear()
-            if self._journal is not None and self._journal.close is not None:
-                self._journal.close()
+            if self._journal is not None:
+                self._close(self._journal)
+
+    def _close(self, journal: Journal) -> None:
+        try:
+            if journal.close is not None:
+                journal.close()
+        except Exception as error:
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if self._journal is not None and self._journal.failed is not None:
+            self._journal.failed(error)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -210,53 +231,52 @@ class Recorder:
         now: Instant,
         actions: Actions,
         refused: LocalProtocolError | None,
+        *,
+        read: bool,
     ) -> None:
         self._inputs += 1
-        self._told.add(actions)
-        own = [text for action in actions for text in _said(action)]
         try:
-            lines = self._group(engine.role, input, now, own, refused, has_effects=bool(actions))
+            self._told.add(actions)
+            lines = self._group(engine, input, now, actions, refused, read=read)
         except ValueError:  # half a surrogate pair of the application's, which no JSON can hold
             if refused is not None:
                 return  # and nothing has changed
-            lines = format_note("input", {"input": {"in": input.__struct_config__.tag}, "exact": False}, now)
-        if any(isinstance(action, Closed) for action in actions):
-            self._put(lines)
-            self.end()
+            lines = _lost(input, now)
+        except Exception as error:  # whatever it is, a conversation goes on
+            self._give_up(error)
             return
-        if self._inputs % _DIGEST_EVERY == 0:
-            lines += self._digest(final=False)
         self._put(lines)
+        if any(isinstance(action, Closed) for action in actions):
+            self.end()
+        elif self._inputs % _DIGEST_EVERY == 0:
+            self._put(self._digest(final=False))
 
     def _group(
         self,
-        role: Role,
+        engine: Engine,
         input: inputs.Input,
         now: Instant,
-        own: Sequence[bytes],
+        actions: Actions,
         refused: LocalProtocolError | None,
         *,
-        has_effects: bool,
+        read: bool,
     ) -> bytes:
-        peer: Direction = "server" if role is Role.CLIENT else "client"
+        """The rows of one input, and before them those of what had waited for it."""
+        peer = _other(engine.role)
+        own = [text for action in actions for text in _said(action)]
         brought: list[bytes] = []
         exact = True
-        prelude = b""
-        if isinstance(input, inputs.Opened) and refused is None:
-            self._reader = _Incoming()
+        before = b""
         if isinstance(input, inputs.DataReceived):
-            pieces = self._reader.feed(input.data, role, at_once=has_effects)
+            pieces = self._reader.feed(input.data, reads=_reads(engine)) if read and self._reader is not None else None
             if pieces is None:
                 return b""
-            data, brought = pieces.dump(peer)
-        elif isinstance(input, inputs.MessageReceived) and (row := _row(peer, _bytes(input.text), now)) is not None:
-            data, brought = {"in": "message_received", "text": FROM_ROW}, [row.event]
+            data, brought = pieces.dump(peer, _most(engine))
+        elif isinstance(input, inputs.MessageReceived) and is_row(peer, _bytes(input.text)):
+            data, brought = {"in": "message_received", "text": FROM_ROW}, [_bytes(input.text)]
         else:
-            if isinstance(input, inputs.EofReceived) and (pieces := self._reader.flush()) is not None:
-                lost, texts = pieces.dump(peer)
-                prelude = format_note("input", {"input": lost, "rows": len(texts)}, now)
-                prelude += b"".join(format_row(peer, self._shown(text), now) for text in texts)
-            data, exact = dump(input, role, own)
+            before = self._socket_changed(engine, input, now, refused)
+            data, exact = dump(input, engine.role, own)
         head: dict[str, object] = {"input": data}
         if brought or own:
             head["rows"] = len(brought) + len(own)
@@ -266,21 +286,31 @@ class Recorder:
             head["refused"] = refused.rule
         if not exact:
             head["exact"] = False
-        rows = b"".join(format_row(peer, self._shown(text), now) for text in brought)
-        rows += b"".join(format_row(_own(role), self._shown(text), now) for text in own)
+        rows = b"".join(format_row(peer, redact_event(text), now) for text in brought)
+        rows += b"".join(format_row(_own(engine.role), redact_event(text), now) for text in own)
         if len(brought) == 1 and not own and set(head) == {"input", "rows"} and _is_one_message(data):
-            return prelude + rows
-        if self._cuts_audio:
-            head["input"] = msgspec.Raw(cut_audio(msgspec.json.encode(_without_pcm(data))))
-        return prelude + format_note("input", head, now) + rows
+            return rows
+        return before + format_note("input", head, now) + rows
 
-    @property
-    def _cuts_audio(self) -> bool:
-        return self._journal is not None and self._journal.audio == "cut"
-
-    def _shown(self, text: bytes) -> bytes:
-        text = redact_event(text)
-        return cut_audio(text) if self._cuts_audio else text
+    def _socket_changed(
+        self, engine: Engine, input: inputs.Input, now: Instant, refused: LocalProtocolError | None
+    ) -> bytes:
+        """What the socket held back is told before the input that it comes of, or that makes it pointless."""
+        if isinstance(engine, Session) or refused is not None:
+            return b""
+        pieces: Pieces | None = None
+        if isinstance(input, inputs.Opened):
+            self._reader = SocketReader(engine.role, engine.config.session.limits)
+        elif isinstance(input, inputs.EofReceived) and self._reader is not None:
+            pieces, self._reader = self._reader.flush(), None
+        elif isinstance(input, inputs.Accept) and self._reader is not None and not engine.reads:
+            pieces = self._reader.finish()
+        if pieces is None:
+            return b""
+        peer = _other(engine.role)
+        data, texts = pieces.dump(peer, _most(engine))
+        rows = b"".join(format_row(peer, redact_event(text), now) for text in texts)
+        return format_note("input", {"input": data, "rows": len(texts)}, now) + rows
 
     def _digest(self, *, final: bool) -> bytes:
         data: dict[str, object] = {
@@ -289,22 +319,44 @@ class Recorder:
             "blake2b": self._told.digest(),
         }
         if final and self._engine is not None:
-            data["state"] = fingerprint_of(self._engine.snapshot(self._now))
+            with contextlib.suppress(ValueError):  # half a surrogate pair, as in an input that was not written whole
+                data["state"] = fingerprint_of(self._engine.snapshot(self._now))
         return format_note("digest", data, self._now)
 
-    def _put(self, lines: bytes | bytearray) -> None:
+    def _put(self, lines: bytes) -> None:
         if self._journal is None:
             self._waiting += lines
         elif lines and not self._ended:
-            try:
-                self._journal.write(bytes(lines))
-            except Exception as error:  # a full disk must not end a conversation
-                self._give_up(error)
+            self._write(self._journal, lines)
+
+    def _write(self, journal: Journal, lines: bytes) -> None:
+        try:
+            if journal.audio == "cut":
+                lines = b"".join(map(_without_audio, lines.splitlines(keepends=True)))
+            journal.write(lines)
+        except Exception as error:  # a full disk must not end a conversation
+            self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
+        self._tell(error)
         self._finish()
-        if self._journal is not None and self._journal.failed is not None:
-            self._journal.failed(error)
+
+
+def _lost(input: inputs.Input, now: Instant) -> bytes:
+    return format_note("input", {"input": {"in": input.__struct_config__.tag}, "exact": False}, now)
+
+
+def _reads(engine: Engine) -> bool:
+    return not isinstance(engine, Session) and engine.reads
+
+
+def _most(engine: Engine) -> int:
+    config = engine.config
+    return (config if isinstance(config, SessionConfig) else config.session).limits.message_bytes
+
+
+def _other(role: Role) -> Direction:
+    return "server" if role is Role.CLIENT else "client"
 
 
 def _own(role: Role) -> Direction:
@@ -321,18 +373,19 @@ def _is_one_message(data: dict[str, object]) -> bool:
     return data in (_ONE_FRAME, _ONE_TEXT)
 
 
-def _row(peer: Direction, text: bytes, now: Instant) -> Row | None:
-    """``text`` as an event row that reads back as the same; None for what is no such event."""
-    entry = next(iter(read_lines([format_row(peer, text, now)])), None)
-    return entry if isinstance(entry, Row) and entry.event == text else None
-
-
 def _bytes(text: bytes | bytearray | memoryview | str) -> bytes:
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
 
 
-def _without_pcm(data: dict[str, object]) -> dict[str, object]:
-    return {name: "" if name == "pcm" else value for name, value in data.items()}
+def _without_audio(line: bytes) -> bytes:
+    text = line.removesuffix(b"\n")
+    if text.startswith(b'{"dir":"note"'):
+        return line
+    if text.startswith(b'{"dir":"input"'):
+        row = msgspec.json.decode(text)
+        row["input"] = {name: FROM_ROW if name in _BULK else value for name, value in row["input"].items()}
+        text = msgspec.json.encode(row)
+    return cut_audio(text) + b"\n"
 
 
 def _config(config: SessionConfig | ConnectionConfig) -> msgspec.Raw:
@@ -341,83 +394,3 @@ def _config(config: SessionConfig | ConnectionConfig) -> msgspec.Raw:
     endpoint = None if config.endpoint is None else redact_endpoint(config.endpoint)
     session = msgspec.Raw(redact_event(msgspec.json.encode(config.session)))
     return msgspec.Raw(msgspec.json.encode({"endpoint": endpoint, "session": session}))
-
-
-# What comes in at the level of bytes --------------------------------------------------------------------------------
-
-
-class _Pieces:
-    """What a chunk brought: the head of a handshake, frames, and bytes that are neither."""
-
-    __slots__ = ("frames", "head", "other")
-
-    def __init__(self, head: bytes = b"", frames: Sequence[Frame] = (), other: bytes = b"") -> None:
-        self.head = head
-        self.frames = frames
-        self.other = other
-
-    def dump(self, peer: Direction) -> tuple[dict[str, object], list[bytes]]:
-        """As JSON values, and the texts that stand in rows."""
-        brought: list[bytes] = []
-        frames: list[object] = []
-        for frame in self.frames:
-            if frame.is_whole_text and _row(peer, frame.payload, 0) is not None:
-                brought.append(frame.payload)
-                frames.append(FROM_ROW)
-            else:
-                frames.append(frame_of(frame, masked=False))
-        data: dict[str, object] = {"in": "data_received"}
-        if self.head:
-            data["head"] = self.head.decode("latin-1")
-        data["frames"] = frames
-        if self.other:
-            data["other"] = self.other
-        return data, brought
-
-
-class _Incoming:
-    """The peer's bytes on one socket, cut where a journal can hold them."""
-
-    __slots__ = ("_frames", "_head")
-
-    def __init__(self) -> None:
-        self._head: bytes | None = b""  # of the handshake, while it is not whole; None afterwards
-        self._frames = FrameReader()
-
-    def feed(self, data: bytes, role: Role, *, at_once: bool) -> _Pieces | None:
-        """What ``data`` completes; None for a part of a handshake. ``at_once``: the engine has acted on it, so that
-        nothing of it may wait for more."""
-        head = b""
-        if self._head is not None:
-            self._head += data
-            if role is Role.CLIENT and _refuses(self._head):
-                return self._refusal() if at_once else None
-            first, end, data = self._head.partition(_HEAD_END)
-            if not end:
-                return self._give(redact_head(self._head)) if at_once else None
-            head = redact_head(first + end)
-            self._head = None
-        frames = self._frames.feed(data)
-        other = b""
-        if at_once and not frames and not head:
-            other, self._frames.rest = self._frames.rest, b""
-        return _Pieces(head, frames, other)
-
-    def flush(self) -> _Pieces | None:
-        """The stream has ended: what was waiting for more, None when nothing was."""
-        if self._head:
-            return self._refusal() if _refuses(self._head) else self._give(redact_head(self._head))
-        rest, self._frames.rest = self._frames.rest, b""
-        return _Pieces(other=rest) if rest else None
-
-    def _refusal(self) -> _Pieces:
-        return self._give(redact_refusal(self._head or b""))
-
-    def _give(self, head: bytes) -> _Pieces:
-        self._head = None
-        return _Pieces(head)
-
-
-def _refuses(head: bytes) -> bool:
-    first, end, _ = head.partition(_HEAD_END)
-    return bool(end) and first.startswith(b"HTTP/") and b" 101" not in first.split(b"\r\n")[0]

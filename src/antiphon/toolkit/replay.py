@@ -87,8 +87,8 @@ class Steps:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = iter(entries)
-        self._at: Instant = 0
         self.birth = self._read_birth()
+        self._at = self.birth.at
         self._peer = "server" if self.birth.role is Role.CLIENT else "client"
 
     def _read_birth(self) -> Birth:
@@ -124,6 +124,8 @@ class Steps:
                 yield self._input(entry, rows)
             elif isinstance(entry, Note) and entry.dir == "digest":
                 yield self._digest(entry)
+            elif isinstance(entry, Note) and entry.dir == "config":
+                raise NotReplayable(f"another recording begins in line {entry.number}: a journal holds one")
 
     def _message(self, row: Row) -> Step:
         if row.at is not None:
@@ -197,7 +199,9 @@ def _bytes_of(given: Mapping[str, object], brought: list[bytes], *, masked: bool
     data = bytearray(head)
     for frame in msgspec.convert(given.get("frames", ()), tuple[str, ...]):
         if frame == FROM_ROW:
-            data += frame_of(text_of(next(rows)), masked=masked)
+            if (text := next(rows, None)) is None:
+                raise ValueError("fewer events than its frames")
+            data += frame_of(text_of(text), masked=masked)
         else:
             (found,) = FrameReader().feed(msgspec.convert(frame, bytes))
             data += frame_of(found, masked=masked)
@@ -217,7 +221,8 @@ class Replay:
     """Plays the steps through an engine of its own, which is ``engine``.
 
     `play` takes one step and returns its actions. ``divergence`` is the first thing that was not as recorded; nothing
-    is compared after it. ``actions`` counts what the engine did, ``checked`` the digests that were met.
+    is compared after it. ``actions`` counts what the engine did, ``checked`` the digests that were met. Raises
+    `NotReplayable` for a configuration that no engine can be made with.
     """
 
     def __init__(self, birth: Birth) -> None:
@@ -226,15 +231,21 @@ class Replay:
         self.checked = 0
         self._told = Fingerprint()
         self._entropy = _Given(birth.entropy or b"")
+        try:
+            self.engine: Engine = self._engine(birth)
+        except ValueError as error:
+            raise NotReplayable(f"no engine can be made with its configuration: {error}") from None
+        self._compare_entropy(1)
+
+    def _engine(self, birth: Birth) -> Engine:
         draw = self._entropy.draw if birth.entropy is not None else None
         if isinstance(birth.config, SessionConfig):
-            self.engine: Engine = session_of(birth.role, birth.config, now=birth.at, entropy=draw)
-        else:
-            from antiphon.engine.connection import Connection  # its library is loaded by those who need it
+            return session_of(birth.role, birth.config, now=birth.at, entropy=draw)
+        if draw is None:
+            raise ValueError("it had no entropy, and a connection needs it")
+        from antiphon.engine.connection import Connection  # its library is loaded by those who need it
 
-            assert draw is not None  # a connection always has entropy
-            self.engine = Connection(birth.role, birth.config, now=birth.at, entropy=draw)
-        self._compare_entropy(1)
+        return Connection(birth.role, birth.config, now=birth.at, entropy=draw)
 
     @property
     def actions(self) -> int:
@@ -253,6 +264,8 @@ class Replay:
             actions = self.engine.handle(step.input, step.at)
         except LocalProtocolError as error:
             refused = error.rule
+        except (TypeError, ValueError) as error:  # no recorder writes what an engine cannot take
+            self._diverge(step.number, _verdict(step.refused), f"failed with {type(error).__name__}")
         self._told.add(actions)
         said = tuple(text for action in actions for text in _said(action))
         if refused != step.refused:
@@ -322,7 +335,14 @@ def _telling(texts: tuple[bytes, ...]) -> str:
     """What was said, by type: the texts hold audio and words."""
     if not texts:
         return "nothing said"
-    return ", ".join(f"{msgspec.json.decode(text, type=_Named).type} ({len(text)} bytes)" for text in texts)
+    return ", ".join(f"{_type_of(text)} ({len(text)} bytes)" for text in texts)
+
+
+def _type_of(text: bytes) -> str:
+    try:
+        return msgspec.json.decode(text, type=_Named).type
+    except (ValueError, RecursionError):
+        return "?"
 
 
 def _verdict(rule: str | None) -> str:

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from antiphon.toolkit.event_types import Category, canonical, categories_of
 
-__all__ = ["HandlerFailure", "Registration", "Router"]
+__all__ = ["HandlerFailure", "Registration", "Router", "Typed"]
 
 
 class Typed(Protocol):
@@ -35,7 +35,7 @@ class Typed(Protocol):
     def type(self) -> str: ...
 
 
-E = TypeVar("E", bound=Typed)
+E = TypeVar("E", bound=Typed, contravariant=True)
 F = TypeVar("F", bound=Callable[..., object])
 
 _ALL, _CATEGORY, _PREFIX, _EXACT = range(4)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import pybase64
 from msgspec import Struct
@@ -28,15 +28,9 @@ from antiphon.engine.conversation import Conversation
 from antiphon.engine.conversation.text import TextStream, heard_prefix
 from antiphon.messages import Malformed
 from antiphon.toolkit.event_types import aliases_of
+from antiphon.toolkit.router import Typed
 
 __all__ = ["Stream", "StreamKey", "StreamKind", "StreamUpdate", "Streams"]
-
-
-class Typed(Protocol):
-    """Anything with a ``type``: an event of `antiphon.messages`."""
-
-    @property
-    def type(self) -> str: ...
 
 
 class StreamKind(StrEnum):
