@@ -26,7 +26,7 @@ from antiphon import messages as m
 from antiphon.engine.client import ClientSession
 from antiphon.engine.codec import encode
 from antiphon.toolkit import ClientEventBuilder, EventManager, History, Router, Streams
-from bench.timing import Row, measure
+from bench.timing import Rounds, Row, measure
 
 SEEDS = Path(__file__).resolve().parents[2] / "../shared/seeds"
 DOCUMENT = "000_4633c263a7c45f6b.txt"
@@ -105,17 +105,10 @@ def speed(seeds: dict[str, Any], rounds: int = ROUNDS) -> list[Row]:
     ]
 
 
-def _row(name: str, theirs: str, taken: Any, least: float) -> Row:
-    return Row(
-        name,
-        theirs,
-        taken.cost("ours") / US,
-        taken.cost("theirs") / US,
-        "us",
-        taken.ratio("theirs", "ours"),
-        least,
-        ">=",
-    )
+def _row(name: str, theirs: str, taken: Rounds, least: float) -> Row:
+    """The best round of each: other work on the machine only ever makes one slower."""
+    ours, peer = (min(taken.costs[who]) / US for who in ("ours", "theirs"))
+    return Row(name, theirs, ours, peer, "us", peer / ours, least, ">=")
 
 
 DELTA = told("response.text.delta", delta=" hello", **place("item_1"))
@@ -417,11 +410,11 @@ def _retried(seeds: dict[str, Any]) -> Compared:
     sent: list[m.ClientEvent] = []
     ours: EventManager[None] = EventManager(send=sent.append)
     ours.send(m.SessionUpdate(event_id="event_of_mine", session=m.RealtimeSession(instructions="x")), 0)
-    finish(theirs.handle_error(seeds["ServerEvent"].from_json(REFUSED)))
+    note = finish(theirs.handle_error(seeds["ServerEvent"].from_json(REFUSED)))
     ours.feed(REFUSED, 0)
     assert ours.deadline is not None
-    ours.tick(ours.deadline)
-    return Compared("commands sent again after a rate limit", 0, len(sent) - 1, 1)
+    again = [event.type for event, _ in ours.tick(ours.deadline)]
+    return Compared("what comes of a rate limit", note, again, ["session.update"])
 
 
 def _no_json(seeds: dict[str, Any]) -> Compared:
@@ -441,9 +434,12 @@ def _failing_handler(seeds: dict[str, Any]) -> Compared:
         router.on_all(lambda event: 1 / 0)
     reached: list[str] = []
     ours.on_error(lambda failed: reached.append(type(failed.exception).__name__))
-    finish(theirs.route(seeds["ServerEvent"].from_json(REFUSED)))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        finish(theirs.route(seeds["ServerEvent"].from_json(REFUSED)))
     ours.route(m.InputAudioBufferCleared())
-    return Compared("what a handler raises", "printed", f"told: {reached[0]}", "told: ZeroDivisionError")
+    lost = f"printed: {printed.getvalue().strip()}"
+    return Compared("what a handler raises", lost, f"told: {reached[0]}", "told: ZeroDivisionError")
 
 
 def _cleared(seeds: dict[str, Any]) -> Compared:

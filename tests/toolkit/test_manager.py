@@ -361,3 +361,10 @@ def act_of(name: str) -> Callable[[EventManager[None]], object]:
 @pytest.mark.parametrize("name", ["statistics", "analysis", "recent", "event_flow", "export_json", "export_csv"])
 def test_looking_at_a_manager_that_heard_nothing_is_no_error(name: str) -> None:
     assert act_of(name)(EventManager()) is not None
+
+
+def test_a_recording_goes_on_after_the_error_that_ended_its_session() -> None:
+    expired = event("error", error={"type": "invalid_request_error", "code": "session_expired", "message": "an hour"})
+    manager = listening(expired, *ANSWER)
+    assert manager.history.transcript.text() == "assistant: Hello World\n"
+    assert [error.fatal for error in manager.recent_errors()] == [True]

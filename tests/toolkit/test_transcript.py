@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from antiphon import Conversation, Deliver, PlayAudio, TransmitMessage
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K
-from antiphon.toolkit import Span, Timeline, Transcript
+from antiphon.toolkit import History, Span, Timeline, Transcript
 
 MS = 1_000_000
 
@@ -210,3 +211,12 @@ def test_a_timeline_forgets_the_oldest() -> None:
 def test_a_timeline_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Timeline(max_items=0)
+
+
+@pytest.mark.parametrize("view", ["ga", "beta"])
+@pytest.mark.parametrize("name", ["conversation.item.added", "conversation.item.created"])
+def test_an_item_is_timed_by_either_of_its_names(name: str, view: Any) -> None:
+    history = History(view=view)
+    item = {"id": "a", "type": "message", "role": "user", "status": "completed", "content": []}
+    history.feed(json.dumps({"type": name, "item": item, "previous_item_id": None}), 5 * MS)
+    assert history.timeline.span("a") == Span(0, 0)

@@ -19,6 +19,7 @@ from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.timers import MS, Instant
 from antiphon.messages import (
     ConversationItemAdded,
+    ConversationItemCreated,
     ConversationItemTruncated,
     FunctionCallItem,
     FunctionCallOutputItem,
@@ -28,6 +29,7 @@ from antiphon.messages import (
     MessageItem,
     ResponseOutputItemDone,
 )
+from antiphon.toolkit.event_types import aliases_of
 
 __all__ = ["Line", "LineKind", "Match", "Span", "Timeline", "Transcript"]
 
@@ -71,6 +73,22 @@ class Match(Struct, frozen=True):
         return self.line.item_id
 
 
+_TIMED: Final = frozenset(
+    alias
+    for event in (
+        InputAudioBufferSpeechStarted,
+        InputAudioBufferSpeechStopped,
+        InputAudioBufferCommitted,
+        ConversationItemAdded,
+        ConversationItemCreated,
+        ResponseOutputItemDone,
+        ConversationItemTruncated,
+    )
+    for alias in aliases_of(event.type)
+)
+"""The events that say when something was said, by all of their names."""
+
+
 class Timeline:
     """When each item was said, from the actions of a session. Bounded: the oldest of ``max_items`` is forgotten.
 
@@ -96,7 +114,7 @@ class Timeline:
         at = (now - self._zero) // MS
         if type(action) is PlayAudio:
             self._play(action, at)
-        elif type(action) is Deliver:
+        elif type(action) is Deliver and action.event.type in _TIMED:  # of a hundred deltas, none is asked about
             self._hear(action.event, at)
 
     def span(self, item_id: str) -> Span | None:
