@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import pytest
 
-from antiphon import Connection, inputs
+from antiphon import Actions, Connection, Fault, ItemFinished, LocalProtocolError, TranscriptDelta, inputs
+from antiphon import messages as m
 from antiphon.engine.connection import _METHODS
 from antiphon.toolkit.recorded import RecordedConnection
 from toolkit.journal_helpers import Tape, pair, same, written
@@ -48,16 +50,56 @@ def test_what_the_engine_does_within_an_input_is_recorded_once() -> None:
     same(client, server)
 
 
-def test_every_input_by_its_name_is_recorded_as_that_input() -> None:
-    assert set(_METHODS) <= set(inspect.signature(Tape.do).parameters) | set(_METHODS)
-    client, _ = pair()
-    client.engine.interrupt(client.now)
-    assert client.given()[-1] == {"in": "interrupt"}
+OF_EITHER: tuple[inputs.Input, ...] = (
+    inputs.AppendAudio(bytes(2)),
+    inputs.AudioPlayed("i", 0, 1),
+    inputs.AudioStopped("i", 0, 1),
+    inputs.Interrupt(),
+    inputs.Generate(ItemFinished(response_id="r", output_index=0)),
+    inputs.SpeechStarted(0),
+    inputs.SpeechStopped(0),
+    inputs.Transcribed("i", 0, TranscriptDelta("a")),
+    inputs.TransportFailed(Fault("write", "the pipe is broken")),
+    inputs.Tick(),
+    inputs.Close(),
+)
+"""Each is taken by one role at least; the other refuses it."""
+
+SAID_BY_CLIENTS, SAID_BY_SERVERS = m.InputAudioBufferClear(), m.RateLimitsUpdated(rate_limits=[])
+
+
+@pytest.mark.parametrize(
+    ("role", "given"),
+    [
+        *(
+            ("client", each)
+            for each in (*OF_EITHER, inputs.Send(SAID_BY_CLIENTS), inputs.EventReceived(SAID_BY_SERVERS))
+        ),
+        *(
+            ("server", each)
+            for each in (*OF_EITHER, inputs.Send(SAID_BY_SERVERS), inputs.EventReceived(SAID_BY_CLIENTS))
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_input_by_its_name_is_recorded_as_that_input(role: str, given: inputs.Input) -> None:
+    named, as_data = (dict(zip(("client", "server"), pair(), strict=True))[role] for _ in range(2))
+    assert attempt(lambda: _METHODS[type(given)](named.engine, given, named.now)) == attempt(
+        lambda: as_data.engine.handle(given, as_data.now)
+    )
+    assert named.lines == as_data.lines
+    same(named)
+
+
+def attempt(call: Callable[[], Actions]) -> Actions | str:
+    """What comes of a call: actions, or the rule by which it is refused."""
+    try:
+        return call()
+    except LocalProtocolError as error:
+        return error.rule
 
 
 def test_an_event_that_was_given_its_id_beforehand_replays() -> None:
-    from antiphon import messages as m
-
     client, server = pair()
     event = client.engine.identify(m.ResponseCreate())
     assert event.event_id

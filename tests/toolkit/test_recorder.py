@@ -123,6 +123,31 @@ class TestRows:
         with pytest.raises(NotReplayable, match="could not be written down whole"):
             replayed(notes.lines)
 
+    def test_an_event_that_is_another_when_it_is_read_back_is_told_to_be_so(self) -> None:
+        notes = Notebook()
+        notes.do(inputs.Opened(), inputs.Send(m.UnknownEvent.of({"type": "x.y", "n": float("nan")})))
+        (note,) = [entry for entry in entries(notes.written[-1]) if isinstance(entry, Note)]
+        assert note.data["exact"] is False
+        notes.recorder.end()
+        with pytest.raises(NotReplayable, match="could not be written down whole"):
+            replayed(notes.lines)
+
+    def test_what_was_drawn_while_the_engine_was_made_stands_in_the_first_row(self) -> None:
+        lines = bytearray()
+        recorder = Recorder(Journal(lines.extend))
+        draw = recorder.drawing(Random(1).randbytes)
+        drawn = draw(3)
+        recorder.begin(Session(Role.CLIENT, SessionConfig(), now=0, entropy=draw), 0)
+        assert entries(lines)[0].data["entropy"] == drawn.hex()
+
+    def test_a_message_that_led_to_something_replays_from_its_row(self) -> None:
+        notes = Notebook(Role.SERVER)
+        notes.do(inputs.Opened(), inputs.MessageReceived('{"type":"session.update","session":{"type":"realtime"}}'))
+        note, heard, said = entries(notes.written[-1])
+        assert note.data["input"] == {"in": "message_received", "text": "row"}
+        assert (heard.dir, said.dir) == ("client", "server")
+        notes.same()
+
     def test_what_cannot_be_written_and_was_refused_is_left_out(self) -> None:
         notes = Notebook()
         before = bytes(notes.lines)

@@ -238,6 +238,14 @@ class TestInputs:
         rows[0] = bytes(client.lines).splitlines(keepends=True)[0]
         assert {step.at for step in steps(b"".join(rows))} == {5 * MS}
 
+    def test_a_message_without_a_time_comes_with_what_came_before_it(self, journal: bytes) -> None:
+        first, last = journal.index(b"\n") + 1, journal.rindex(b"\n", 0, -1) + 1
+        row = b'{"dir": "server", "event": {"type": "x.y"}}\n'
+        before = steps(journal[:last])
+        step = steps(journal[:last] + row)[-1]
+        assert (step.at, step.number) == (before[-1].at, len(entries(journal)))
+        assert steps(journal[:first] + row)[0].at == 5 * MS
+
 
 def notes(journal: bytes, dir: str) -> list[dict[str, Any]]:
     return [dict(entry.data) for entry in entries(journal) if isinstance(entry, Note) and entry.dir == dir]

@@ -9,10 +9,12 @@ import pytest
 from antiphon import (
     Actions,
     ArgumentsDelta,
+    Closed,
     Limits,
     McpCallFinished,
     McpListingFinished,
     McpListingStarted,
+    ResponseCancelled,
     ResponseFinished,
 )
 from antiphon import messages as m
@@ -277,6 +279,26 @@ def test_nobody_is_told_what_comes_after_the_socket() -> None:
     assert [node.status for node in host.server.conversation] == ["incomplete", "incomplete"]
     assert not host.server.remote.calls
     assert not host.server.remote.listings
+
+
+def test_nobody_is_told_what_comes_while_the_socket_is_being_closed() -> None:
+    host = Host()
+    host.server.close(0)
+    assert host.think(McpListingStarted("docs")) == ()
+    assert [*host.server.conversation] == []
+
+
+def test_work_whose_item_the_client_deleted_ends_with_the_socket_too() -> None:
+    host = Host()
+    listing = sent(host.think(McpListingStarted("docs")))[0]["item"]["id"]
+    response_id = asked(host)
+    call = host.ids[-1]
+    for item_id in (listing, call):
+        host.hear("conversation.item.delete", item_id=item_id)
+    actions = host.server.receive_eof(0)
+    assert [action.response_id for action in of(actions, ResponseCancelled)] == [response_id]
+    assert isinstance(actions[-1], Closed)
+    assert host.snapshot().server is not None
 
 
 def test_a_session_that_only_transcribes_has_no_tools() -> None:

@@ -274,6 +274,13 @@ def test_a_deleted_item_is_no_member_any_more() -> None:
     assert refusal(host.hear("conversation.item.delete", item_id="a"))["code"] == "item_delete_invalid_item_id"
 
 
+def test_an_output_is_retrieved_as_it_was_created() -> None:
+    host = Host()
+    item_id = host.adds("o1", type="function_call_output", call_id=host.called(), output="12", role=None, content=None)
+    (retrieved,) = sent(host.hear("conversation.item.retrieve", item_id=item_id))
+    assert (retrieved["item"]["type"], retrieved["item"]["output"]) == ("function_call_output", "12")
+
+
 def test_a_retrieved_item_is_shown_as_it_is() -> None:
     host = Host()
     item_id = host.speaks(100, "hello")

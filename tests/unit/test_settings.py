@@ -205,6 +205,11 @@ def test_the_keys_of_a_session_are_those_of_its_kind() -> None:
         assert _unknown({key: value}) is None
 
 
+def test_only_a_translation_speaks_a_language() -> None:
+    refused = Refusal("unknown_parameter", {"param": "session.audio.output.language"})
+    assert _unknown({"audio": {"output": {"language": "es"}}}) == refused
+
+
 def test_without_an_object_there_is_no_key() -> None:
     assert unknown_parameter("{}", m.ResponseCreate()) is None
     assert unknown_parameter('{"response": null}', m.ResponseCreate(response=None)) is None

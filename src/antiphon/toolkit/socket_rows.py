@@ -94,10 +94,8 @@ class SocketReader:
         self._over = False
 
     def feed(self, data: bytes, *, reads: bool) -> Pieces | None:
-        """What ``data`` completes; None for a part of a handshake, and for what nobody reads. ``reads``: the engine
-        goes on reading; else this is what it ended with, and nothing of it may wait for more."""
-        if self._over:
-            return None
+        """What ``data`` completes; None for a part of a handshake. ``reads``: the engine goes on reading; else this is
+        what it ended with, nothing of it may wait for more, and no more is fed."""
         self._over = not reads
         if self._head is None:
             return self._read(b"", data)
