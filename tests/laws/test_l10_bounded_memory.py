@@ -23,7 +23,9 @@ from antiphon import (
     Deliver,
     ItemFinished,
     ItemStarted,
+    McpListingStarted,
     Report,
+    ResponseFinished,
     ResponseRequested,
     TextDelta,
     TranscriptDelta,
@@ -408,6 +410,23 @@ def items_of_one_brain(engine: Engine, number: int) -> None:
     attempt(engine, inputs.Generate(ItemStarted(response_id=open_response, output_index=number, kind="text")), EPOCH)
 
 
+def calls_that_no_mcp_server_answers(engine: Engine, number: int) -> None:
+    """Of which some outlive their response, and each has something to say."""
+    running = next((each.id for each in _responses(engine) if each.is_open and each.in_conversation), None)
+    response_id = running or _ask(engine, aside=False)
+    for content in (
+        ItemStarted(response_id=response_id, output_index=0, kind="mcp_call", name="f", server_label="s"),
+        ArgumentsDelta(response_id=response_id, output_index=0, delta="x" * 300),
+        ItemFinished(response_id=response_id, output_index=0),
+        ResponseFinished(response_id=response_id),
+    ):
+        attempt(engine, inputs.Generate(content), EPOCH)
+
+
+def listings_without_end(engine: Engine, number: int) -> None:
+    attempt(engine, inputs.Generate(McpListingStarted(f"s{number}")), EPOCH)
+
+
 def text_of_one_brain(engine: Engine, number: int) -> None:
     """Words without end, in the conversation and out of band."""
     for aside in (False, True):
@@ -442,6 +461,7 @@ def speech(engine: Engine, number: int) -> None:
 HOSTILE_CLIENT: list[Flood] = [
     client_items, client_calls, client_audio, client_commits, client_requests, client_nonsense, client_prompts,
     spoken_items_that_are_deleted, spoken_items, items_of_one_brain, text_of_one_brain, transcriptions, speech,
+    calls_that_no_mcp_server_answers, listings_without_end,
 ]  # fmt: skip
 
 
