@@ -31,7 +31,7 @@ MOST_SESSIONS: Final = 500
 
 
 class PageSession(Struct, frozen=True):
-    """One session of the page's data."""
+    """One session of the page's data, or, where ``whole``, all of them together."""
 
     name: str
     timed: bool
@@ -42,6 +42,7 @@ class PageSession(Struct, frozen=True):
     notes: list[str]
     spans: list[LaneSpan]
     omitted: dict[str, int]
+    whole: bool = False
 
 
 class _Drawn(Watcher):
@@ -132,8 +133,8 @@ class Page(Sink):
             figures = figures_of(totals.analytics.analysis(), sum(totals.rules.values()), cost)
             notes = [f"{self._left_out:,} more sessions are in the figures alone"] if self._left_out else []
             events = sum(totals.events.values())
-            every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {})
-            sessions = [*sessions, every]
+            every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {}, True)
+            sessions = [every, *sessions]
         try:
             self._file.write(page(sessions).encode("utf-8", "replace"))
             self._file.close()
