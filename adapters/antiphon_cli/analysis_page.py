@@ -10,7 +10,7 @@ import html
 import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -87,7 +87,8 @@ class Page(Sink):
         if any(_same(path, each) for each in inputs):
             raise UserError(f"--html {path}: would overwrite what is to be read")
         try:
-            self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 - `close` ends it
+            with open(path, "ab"):
+                pass  # said before hours of reading, and a page of yesterday stays until there is a new one
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
 
@@ -136,14 +137,10 @@ class Page(Sink):
             every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {}, True)
             sessions = [every, *sessions]
         try:
-            self._file.write(page(sessions).encode("utf-8", "replace"))
-            self._file.close()
+            with open(self._path, "wb") as file:
+                file.write(page(sessions).encode("utf-8", "replace"))
         except OSError as error:
             raise self._failed(error) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _failed(self, error: OSError | ValueError) -> UserError:
         return UserError(f"--html {self._path}: cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -245,3 +245,17 @@ def test_a_page_does_not_overwrite_what_is_to_be_read(
     assert main(["analyze", "--html", "0.jsonl", "0.jsonl"]) == 2
     assert capsys.readouterr().err == "antiphon analyze: --html 0.jsonl: would overwrite what is to be read\n"
     assert Path("0.jsonl").read_bytes() == lines
+
+
+def test_a_page_of_yesterday_stays_until_there_is_a_new_one(
+    page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page(made(1))
+    yesterday = Path("out.html").read_bytes()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("antiphon_cli.analyze.read_recording", interrupted)
+    assert main(["analyze", "--html", "out.html", "0.jsonl"]) == 130
+    assert Path("out.html").read_bytes() == yesterday
