@@ -10,7 +10,7 @@ import html
 import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -31,7 +31,7 @@ MOST_SESSIONS: Final = 500
 
 
 class PageSession(Struct, frozen=True):
-    """One session of the page's data."""
+    """One session of the page's data, or, where ``whole``, all of them together."""
 
     name: str
     timed: bool
@@ -42,6 +42,7 @@ class PageSession(Struct, frozen=True):
     notes: list[str]
     spans: list[LaneSpan]
     omitted: dict[str, int]
+    whole: bool = False
 
 
 class _Drawn(Watcher):
@@ -86,7 +87,8 @@ class Page(Sink):
         if any(_same(path, each) for each in inputs):
             raise UserError(f"--html {path}: would overwrite what is to be read")
         try:
-            self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 - `close` ends it
+            with open(path, "ab"):
+                pass  # said before hours of reading, and a page of yesterday stays until there is a new one
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
 
@@ -132,17 +134,13 @@ class Page(Sink):
             figures = figures_of(totals.analytics.analysis(), sum(totals.rules.values()), cost)
             notes = [f"{self._left_out:,} more sessions are in the figures alone"] if self._left_out else []
             events = sum(totals.events.values())
-            every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {})
-            sessions = [*sessions, every]
+            every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {}, True)
+            sessions = [every, *sessions]
         try:
-            self._file.write(page(sessions).encode("utf-8", "replace"))
-            self._file.close()
+            with open(self._path, "wb") as file:
+                file.write(page(sessions).encode("utf-8", "replace"))
         except OSError as error:
             raise self._failed(error) from None
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _failed(self, error: OSError | ValueError) -> UserError:
         return UserError(f"--html {self._path}: cannot be written: {getattr(error, 'strerror', None) or error}")

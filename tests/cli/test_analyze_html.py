@@ -167,11 +167,11 @@ def test_every_element_that_the_script_asks_for_is_there() -> None:
         assert label in ids
 
 
-def test_several_sessions_are_on_one_page_and_all_of_them_in_the_last(page: Callable[..., Page]) -> None:
+def test_several_sessions_are_on_one_page_and_all_of_them_in_the_first(page: Callable[..., Page]) -> None:
     sessions = page(made(1), made(2), made(3)).data["sessions"]
-    assert [each["name"] for each in sessions] == ["0.jsonl", "1.jsonl", "2.jsonl", "All 3 sessions"]
-    assert sessions[3]["events"] == sum(each["events"] for each in sessions[:3])
-    assert sessions[3]["spans"] == []
+    assert [each["name"] for each in sessions] == ["All 3 sessions", "0.jsonl", "1.jsonl", "2.jsonl"]
+    assert sessions[0]["events"] == sum(each["events"] for each in sessions[1:])
+    assert [(each["whole"], bool(each["spans"])) for each in sessions] == [(True, False), *[(False, True)] * 3]
 
 
 def test_a_page_has_so_many_spans_and_tells_what_it_leaves_out(
@@ -179,8 +179,8 @@ def test_a_page_has_so_many_spans_and_tells_what_it_leaves_out(
 ) -> None:
     monkeypatch.setattr(analysis_page, "MOST_SPANS", 30)
     sessions = page(made(1, turns=9), made(2, turns=9), made(3, turns=9)).data["sessions"]
-    assert [each["name"] for each in sessions] == ["0.jsonl", "All 3 sessions"]
-    assert sessions[1]["notes"] == ["2 more sessions are in the figures alone"]
+    assert [each["name"] for each in sessions] == ["All 3 sessions", "0.jsonl"]
+    assert sessions[0]["notes"] == ["2 more sessions are in the figures alone"]
 
 
 def test_a_session_of_a_hundred_thousand_events_still_makes_a_small_page(page: Callable[..., Page]) -> None:
@@ -245,3 +245,17 @@ def test_a_page_does_not_overwrite_what_is_to_be_read(
     assert main(["analyze", "--html", "0.jsonl", "0.jsonl"]) == 2
     assert capsys.readouterr().err == "antiphon analyze: --html 0.jsonl: would overwrite what is to be read\n"
     assert Path("0.jsonl").read_bytes() == lines
+
+
+def test_a_page_of_yesterday_stays_until_there_is_a_new_one(
+    page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page(made(1))
+    yesterday = Path("out.html").read_bytes()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("antiphon_cli.analyze.read_recording", interrupted)
+    assert main(["analyze", "--html", "out.html", "0.jsonl"]) == 130
+    assert Path("out.html").read_bytes() == yesterday

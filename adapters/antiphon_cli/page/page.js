@@ -35,10 +35,10 @@
   };
   const number = (value) => Number(value).toLocaleString("en");
   const short = (path) => path.split(/[\\/]/).pop() || path;
-  const lasts = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(2)} s` : clock(ms, 1000);
+  const lasts = (ms) => ms < 1000 ? `${Math.round(ms)} ms` : ms < 60000 ? `${(ms / 1000).toFixed(2)} s` : clock(ms, 1000, true);
   const length = (size) => session.timed ? lasts(size) : `${number(Math.round(size))} lines`;
-  function clock(ms, step = 1) {
-    if (!session.timed) return `line ${number(Math.round(ms) + 1)}`;
+  function clock(ms, step = 1, duration = false) {
+    if (!session.timed && !duration) return `line ${number(Math.round(ms) + 1)}`;
     const tenths = step >= 1000 ? 0 : step >= 100 ? 1 : step >= 10 ? 2 : 3;
     const total = (Math.round(ms / 1000 * 10 ** tenths) / 10 ** tenths);
     const hours = Math.floor(total / 3600), minutes = Math.floor(total / 60) % 60;
@@ -48,6 +48,7 @@
   const isBad = (span) => span.kind === "error" || span.kind === "broken" || span.kind === "failed" || span.kind === "cut" || Boolean(span.facts.failed);
   const NAMES = { user: "User", response: "Assistant", playback: "Heard", tool: "Tool", note: "Note" };
   const who = (span) => span.kind === "error" ? "Error" : span.kind === "broken" ? "Rule" : span.kind === "session" ? "Session" : NAMES[span.lane];
+  const titled = (span) => who(span).toLowerCase() === state(span) ? who(span) : `${who(span)} · ${state(span)}`;
   const state = (span) => KINDS[span.kind] || span.kind;
   const labelled = (span) => span.lane === "tool" || span.lane === "note";
   const words = (span) => labelled(span) ? [span.label, span.text].filter(Boolean).join(span.lane === "tool" ? " " : ": ") : span.text || missing(span);
@@ -72,9 +73,13 @@
     $("name").textContent = short(session.name);
     $("name").title = session.name;
     document.title = short(session.name);
-    const about = [session.timed ? length(session.length) : "no times: the axis counts lines", `${number(session.events)} events`];
+    const about = session.whole ? [] : [session.timed ? length(session.length) : "no times: the axis counts lines"];
+    about.push(`${number(session.events)} events`);
     if (session.transport) about.push(session.transport);
     $("about").textContent = about.join(" · ");
+    for (const id of ["stage", "below"]) $(id).hidden = session.whole;
+    $("every").hidden = !session.whole;
+    if (session.whole) everySession();
     figures();
     legend();
     remarks();
@@ -95,6 +100,27 @@
       ends[row] = Math.max(span.end, ends[row] || 0);
     }
     return Math.max(1, ends.length);
+  }
+
+  /** All sessions of the page, each with its figures. */
+  function everySession() {
+    const wanted = ["User turns", "Turn to first sound", "Turn to first word", "Interruptions", "Tool calls", "Tokens", "Cost", "Errors"];
+    const each = data.sessions.map((one, index) => ({ one, index })).filter(({ one }) => !one.whole);
+    const labels = wanted.filter((label) => each.some(({ one }) => one.figures.some((figure) => figure.label === label)));
+    $("heads").replaceChildren(...["Session", "Time", ...labels].map((text) => { const head = element("th", "", text); head.scope = "col"; return head; }));
+    $("rows").replaceChildren(...each.map(({ one, index }) => {
+      const line = element("tr"), name = element("td"), button = element("button", "", short(one.name));
+      button.type = "button";
+      button.title = one.name;
+      button.addEventListener("click", () => { select.value = String(index); open(index); scrollTo(0, 0); });
+      name.append(button);
+      line.append(name, element("td", "", one.timed ? lasts(one.length) : ""));
+      for (const label of labels) {
+        const figure = one.figures.find((known) => known.label === label);
+        line.append(element("td", figure && figure.bad ? "bad" : "", figure ? figure.value : ""));
+      }
+      return line;
+    }));
   }
 
   function figures() {
@@ -279,6 +305,12 @@
       if (span.kind === "cancelled" || span.facts.cut) { pen.fillStyle = colors.cut; pen.fillRect(right - 3, top, 3, high); }
       inside(span, Math.max(left, first, gutter()), Math.min(right, width), top, high);
       pen.restore();
+      if (first > left) {  // what is pale needs an edge to be seen by everybody
+        box(left + 0.5, top + 0.5, wide - 1, high - 1, 6);
+        pen.strokeStyle = colors[lane.name];
+        pen.lineWidth = 1;
+        pen.stroke();
+      }
     }
     if (span === chosen || span === hovered) {
       pen.strokeStyle = span === chosen ? colors.focus : colors.ink;
@@ -519,7 +551,7 @@
     box.hidden = !span;
     if (!span) return;
     const text = span.heard_text ?? words(span);
-    box.replaceChildren(element("b", "", `${who(span)} · ${span.label && span.lane === "response" ? `${state(span)}, ${span.label}` : state(span)}`), `${clock(span.start)}${span.end > span.start ? ` · ${length(span.end - span.start)}` : ""}`);
+    box.replaceChildren(element("b", "", span.label && span.lane === "response" ? `${titled(span)}, ${span.label}` : titled(span)), `${clock(span.start)}${span.end > span.start ? ` · ${length(span.end - span.start)}` : ""}`);
     if (text) box.append(element("div", "", text.length > 220 ? `${text.slice(0, 220)}…` : text));
     const area = $("drawing").getBoundingClientRect(), left = event.clientX - area.left, top = event.clientY - area.top;
     box.style.left = `${Math.max(0, Math.min(left + 14, area.width - box.offsetWidth - 4))}px`;
@@ -554,7 +586,7 @@
     $("detail").classList.toggle("open", Boolean(chosen));
     document.body.classList.toggle("chosen", Boolean(chosen));
     if (!chosen) return box.replaceChildren(element("p", "hint", "Choose something on the timeline or in the list."));
-    const span = chosen, rows = [["When", clock(span.start)]];
+    const span = chosen, rows = session.timed ? [["When", clock(span.start)]] : [];
     if (span.end > span.start) rows.push(["For", length(span.end - span.start)]);
     if (span.lane === "response" && span.label) rows.push(["Because", span.label]);
     for (const [name, value] of Object.entries(span.facts)) {
@@ -566,7 +598,7 @@
     rows.push(["Line", number(span.line)]);
     const list = element("dl");
     for (const [name, value] of rows) list.append(element("dt", "", name), element("dd", "", String(value)));
-    const parts = [element("p", `title ${isBad(span) ? "bad" : span.lane}`, `${who(span)} · ${state(span)}`)];
+    const parts = [element("p", `title ${isBad(span) ? "bad" : span.lane}`, titled(span))];
     if (words(span)) parts.push(said(span, element("p", span.lane === "tool" ? "text mono" : "text")));
     box.replaceChildren(...parts, list);
   }
