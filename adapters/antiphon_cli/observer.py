@@ -61,7 +61,8 @@ class Observer:
     ``audio_cut``: the audio was shortened by the recorder, so nothing that counts samples is checked; a note in the
     recording says the same from its line on, best in its first. A recording whose first server event is a
     ``session.updated`` that the client asked for is that of a sideband, which announces nothing. ``transport`` is what
-    the recording was taken from, where that is known.
+    the recording was taken from, where that is known. Where the recording tells that another socket was opened, another
+    session begins, and what was under way in the last one is no fault of anybody.
 
     ``on_event`` gets each event that could be read, with its row and its instant (that of the row, never before an
     earlier one; None where the row tells none); ``on_action`` what the session does, with the session's clock.
@@ -103,6 +104,7 @@ class Observer:
         """Take the next entry; what it broke, or what lines that were held back until now did."""
         if isinstance(entry, Note):
             self.audio_cut = self.audio_cut or entry.says_audio_was_cut
+            return self._renew() if entry.opens_socket else []
         if not isinstance(entry, Row):
             return []
         self.events[entry.dir] += 1
@@ -130,10 +132,18 @@ class Observer:
             violations += self._step(row)
         return violations
 
+    def _renew(self) -> list[Violation]:
+        """A socket was opened: what comes now belongs to a session of its own, which is told what it has to know."""
+        violations = [] if self._held is None else self._release()
+        self._held = deque()
+        self._counts.clear()
+        self._lines.clear()
+        return violations
+
     def _begin(self, rows: deque[Row]) -> None:
         asked = any(row.dir == "client" and _type_of(row) == "session.update" for row in rows)
         sideband = asked and rows[-1].dir == "server" and _type_of(rows[-1]) == "session.updated"
-        self._now = rows[0].at or 0
+        self._now = max(self._now, rows[0].at or 0)
         config = antiphon.SessionConfig(
             transport=self._told or ("sideband" if sideband else "websocket"),
             decode_audio=not self.audio_cut,

@@ -9,7 +9,7 @@ import pytest
 
 from antiphon.toolkit.journal import read_lines
 from antiphon_cli.__main__ import main
-from antiphon_cli.check import Verdict, check_entries
+from antiphon_cli.check import Verdict, check_entries, check_file
 
 Line = tuple[str, dict[str, Any]]
 
@@ -48,7 +48,10 @@ TURN = (
 
 def text(lines: Iterable[Line], *, at: bool = False) -> bytes:
     return b"".join(
-        json.dumps({"dir": dir, "event": event, **({"at": number * 1000} if at else {})}).encode() + b"\n"
+        json.dumps(
+            {"dir": dir, "input" if dir == "input" else "event": event, **({"at": number * 1000} if at else {})}
+        ).encode()
+        + b"\n"
         for number, (dir, event) in enumerate(lines)
     )
 
@@ -177,6 +180,39 @@ def test_a_note_says_that_the_audio_was_cut() -> None:
     verdict = check_entries(read_lines(lines), "made")
     assert verdict.violations == ()
     assert verdict.notes == ("the audio was cut: samples were not counted",)
+
+
+SOCKET: Line = "input", {"in": "opened"}
+
+
+def test_another_socket_is_another_session() -> None:
+    assert not check(SOCKET, CREATED, SOCKET, CREATED).violations
+    assert kinds(check(CREATED, CREATED))[0][2] == "R-S1"
+
+
+def test_what_the_lost_socket_left_open_is_not_open_at_the_end() -> None:
+    begun = server("response.created", response={"id": "r1", "status": "in_progress"})
+    assert check(CREATED, begun).open_at_end
+    assert not check(CREATED, begun, SOCKET, CREATED).open_at_end
+
+
+def test_a_deviation_on_each_socket_is_told_on_each() -> None:
+    lines = [line for line, _, _ in kinds(check(CREATED, CREATED, SOCKET, CREATED, CREATED))]
+    assert lines == [2, 5]
+
+
+def test_what_a_client_sends_before_the_new_session_shows_itself_is_not_the_old_ones() -> None:
+    item = {"id": "item_1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+    create = client("conversation.item.create", item=item)
+    told = [server(f"conversation.item.{what}", previous_item_id=None, item=item) for what in ("added", "done")]
+    assert not check(CREATED, create, *told, SOCKET, create, CREATED, *told).violations
+
+
+def test_the_kept_journal_of_two_sockets_is_clean() -> None:
+    path = Path(__file__).resolve().parents[1] / "traces" / "recorded" / "barge_in_and_reconnect.jsonl"
+    verdict = check_file(str(path))
+    assert not verdict.violations
+    assert not verdict.open_at_end
 
 
 def test_what_is_open_at_the_end_is_told_with_where_it_began_and_breaks_a_rule_only_under_strict() -> None:

@@ -56,6 +56,12 @@ class Note(Struct, frozen=True):
         """Whether it is the note that the recorder shortened the audio, so that samples cannot be counted."""
         return self.dir == "note" and self.data.get("audio") == "cut"
 
+    @property
+    def opens_socket(self) -> bool:
+        """Whether the engine was told of a socket: what follows belongs to a session of its own."""
+        input = self.data.get("input") if self.dir == "input" else None
+        return isinstance(input, dict) and input.get("in") == "opened"
+
 
 class CutLine(Struct, frozen=True):
     """The last line, which its writer did not finish. It says nothing about the rest."""

@@ -62,10 +62,8 @@ def sockets_of(entries: Iterable[Entry]) -> list[list[Row]]:
     for entry in entries:
         if isinstance(entry, Row):
             sockets[-1].append(entry)
-        elif isinstance(entry, Note) and entry.dir == "input" and sockets[-1]:
-            input = entry.data.get("input")
-            if isinstance(input, dict) and input.get("in") == "opened":
-                sockets.append([])
+        elif isinstance(entry, Note) and entry.opens_socket:
+            sockets.append([])
     return [rows for rows in sockets if rows]
 
 
