@@ -199,6 +199,14 @@ def test_a_cut_of_what_nobody_heard_is_no_time() -> None:
     assert timeline.span("a") is None
 
 
+def test_an_event_that_could_not_be_read_is_no_time() -> None:
+    timeline = Timeline()
+    data = {"type": "conversation.item.truncated", "item_id": "u", "audio_end_ms": "late"}
+    timeline.observe(deliver(m.InputAudioBufferCommitted(item_id="u", previous_item_id=None)), 0)
+    timeline.observe(Deliver(m.Malformed.of(data, ()), b""), 700 * MS)
+    assert timeline.span("u") == Span(0, 0)
+
+
 def test_a_timeline_forgets_the_oldest() -> None:
     timeline = Timeline(max_items=10)
     for number in range(50):
