@@ -212,10 +212,11 @@ def test_prices_are_a_figure(page: Callable[..., Page], tmp_path: Path) -> None:
 
 def test_broken_rules_unreadable_lines_and_sockets_are_notes(page: Callable[..., Page]) -> None:
     session = MadeSession(1)
+    again = [session.lines[0]] * 3
     session.input("opened")
+    session.lines.insert(0, session.lines.pop())  # a socket opens before it says anything
     session.typed()
     session.writes()
-    again = [session.lines[0]] * 3
     Path("0.jsonl").write_bytes(b"".join([*session.lines, *again, b"noise\n"]))
     assert main(["analyze", "--html", "out.html", "0.jsonl"]) == 2
     (one,) = Page(Path("out.html").read_text(encoding="utf-8")).data["sessions"]
