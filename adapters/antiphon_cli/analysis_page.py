@@ -60,6 +60,9 @@ class _Drawn(Watcher):
     def played(self, item_id: str, content_index: int, samples: int, line: int, at: int | None) -> None:
         self.lanes.audio_played(item_id, content_index, samples, at, line)
 
+    def socket_ended(self, line: int, at: int | None) -> None:
+        self.lanes.socket_ended(at, line)
+
     def turn(self, turn: Turn) -> None:
         self.lanes.turn(turn)
 

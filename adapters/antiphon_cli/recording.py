@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Self
 
 from msgspec import Struct
 
 import antiphon
+from antiphon import Conversation
 from antiphon.machines import RULES
 from antiphon.toolkit import (
     Analytics,
@@ -37,6 +38,9 @@ __all__ = ["BrokenRule", "Recording", "Sink", "Totals", "Watcher", "read_recordi
 
 _KEPT_VIOLATIONS: Final = 200
 """Violations that are kept in full; all are counted by rule."""
+
+_KEPT_LINES: Final = 20_000
+"""Lines that are kept of what was said over earlier sockets."""
 
 _KEPT_REMARKS: Final = 5
 """Lines that are told of by number because they could not be read; the others are counted."""
@@ -65,6 +69,9 @@ class Watcher:
 
     def played(self, item_id: str, content_index: int, samples: int, line: int, at: int | None) -> None:
         """What the player said that it has played of a part, in all."""
+
+    def socket_ended(self, line: int, at: int | None) -> None:
+        """The recorder was told that the socket is gone."""
 
     def turn(self, turn: Turn) -> None:
         """An answer, when nothing more can change in it."""
@@ -126,6 +133,7 @@ class Recording:
             audio_cut=audio_cut, transport=transport, on_event=self._event, on_action=self._action
         )
         self._timeline = Timeline()
+        self._said_before: dict[str, Line] = {}
         self._watchers = tuple(watchers)
         if audio_cut:
             self._cut()
@@ -163,7 +171,7 @@ class Recording:
         session = self._observer.session
         if session is None:
             return None
-        return Transcript(session.conversation, self._timeline if self._timed else None)
+        return _Whole(session.conversation, self._timeline if self._timed else None, self._said_before)
 
     def lines_said(self) -> Iterator[Line]:
         """The lines of the transcript that say something."""
@@ -188,6 +196,11 @@ class Recording:
                 self.unreadable = self.unreadable or f"{self.name}:{entry.number}: {entry.reason}"
                 self._remark(entry.number, f"{entry.reason}; it was passed over")
         self._broke(self._observer.feed(entry))
+        if isinstance(entry, Note) and entry.opens_socket:
+            # Another session begins. What was said in this one stays, also where nobody tells it to the next.
+            for line in self.transcript() or ():
+                if len(self._said_before) < _KEPT_LINES:
+                    self._said_before.setdefault(line.item_id, line)
         if self._observer.audio_cut and not self.analytics.audio_cut:
             self._cut()
 
@@ -245,6 +258,10 @@ class Recording:
                     watcher.played(item_id, index, samples, note.number, at)
         elif isinstance(kind, str) and kind in _TELLING_INPUTS:
             self._tell(note.number, _TELLING_INPUTS[kind], at)
+            if kind in ("eof_received", "transport_failed"):
+                self.analytics.socket_ended()
+                for watcher in self._watchers:
+                    watcher.socket_ended(note.number, at)
 
     def _remark(self, line: int, text: str) -> None:
         self._passed_over += 1
@@ -283,6 +300,20 @@ class Recording:
                 self.violations.append(violation)
             for watcher in self._watchers:
                 watcher.broken(violation)
+
+
+class _Whole(Transcript):
+    """What was said over all sockets of a recording: the lines of earlier ones come first, and once."""
+
+    def __init__(self, conversation: Conversation, timeline: Timeline | None, before: Mapping[str, Line]) -> None:
+        super().__init__(conversation, timeline)
+        self._before = before
+
+    def __iter__(self) -> Iterator[Line]:
+        yield from self._before.values()
+        for line in super().__iter__():
+            if line.item_id not in self._before:
+                yield line
 
 
 class Totals:

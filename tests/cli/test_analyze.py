@@ -369,6 +369,28 @@ def test_a_folder_without_journals_is_wrong_usage(analyze: Analyze) -> None:
     assert (ran.code, ran.err) == (2, "antiphon analyze: empty: holds no .jsonl file\n")
 
 
+def test_what_was_said_over_an_earlier_socket_is_not_lost_and_told_once(analyze: Analyze) -> None:
+    first, second = session(), MadeSession(8)
+    before = json.loads(analyze("--transcript", "json", write("a.jsonl", first.lines)).out)
+    first.input("eof_received")
+    first.input("opened")
+    told_again = {
+        "type": "conversation.item.create",
+        "item": {"type": "message", "role": "user", "id": before[0]["item_id"]},
+    }
+    told_again["item"]["content"] = [{"type": "input_text", "text": before[0]["text"]}]  # type: ignore[index]
+    second.now = first.now
+    second.made = first.made
+    second.row("client", event=told_again)
+    second.typed()
+    second.writes()
+    lines = json.loads(analyze("--transcript", "json", write("b.jsonl", [*first.lines, *second.lines])).out)
+    assert lines[: len(before)] == before
+    assert [line["who"] for line in lines[len(before) :]] == ["user", "assistant"]
+    (one,) = document(analyze("--json", "b.jsonl"))["files"]
+    assert (one["analysis"]["turns"], one["analysis"]["responses"]) == (5, {"completed": 5, "cancelled": 1})
+
+
 # Many files ----------------------------------------------------------------------------------------------------------
 
 

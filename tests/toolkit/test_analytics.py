@@ -467,3 +467,38 @@ def test_calls_that_wait_for_their_output_are_bounded() -> None:
 
 def test_speech_after_an_answer_is_no_interruption() -> None:
     assert analysed((0, "server", CREATED), (1, "server", done()), (2, "server", STARTED)).interruptions == 0
+
+
+# Sockets -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_whose_socket_is_gone_is_lost_and_nobody_interrupts_it() -> None:
+    turns: list[Turn] = []
+    analytics = Analytics(on_turn=turns.append)
+    analytics.observe("server", done())
+    analytics.observe("server", CREATED)
+    analytics.socket_ended()
+    analytics.socket_ended()
+    analytics.observe("server", STARTED)
+    analytics.finish()
+    assert [(turn.status, turn.interrupted) for turn in turns] == [("lost", False)]
+    assert analytics.analysis().responses == {"completed": 1, "lost": 1}
+
+
+def test_a_history_that_is_told_again_is_no_new_turn() -> None:
+    def typed(item_id: str) -> m.ConversationItemCreate:
+        return m.ConversationItemCreate(item=m.MessageItem(id=item_id, role="user", content=[]))
+
+    given = m.ConversationItemAdded(item=m.MessageItem(id="b", role="user", content=[]))
+    seed = m.ConversationItemAdded(item=m.MessageItem(id="c", role="system", content=[]))
+    nameless = m.ConversationItemCreate(item=m.MessageItem(role="user", content=[]))
+    first: list[Line] = [(0, "client", typed("a")), (1, "client", nameless), (2, "server", given), (3, "server", seed)]
+    again: list[Line] = [(9, "client", typed("a")), (9, "client", typed("b")), (9, "client", typed("u"))]
+    assert analysed(*first, (5, "server", COMMITTED), *again).turns == 3
+
+
+def test_the_items_that_are_known_again_are_bounded() -> None:
+    analytics = Analytics()
+    for number in range(5000):
+        analytics.observe("server", m.InputAudioBufferCommitted(item_id=f"u{number}", previous_item_id=None))
+    assert len(analytics._said_items) == 4096

@@ -368,3 +368,19 @@ def test_the_parts_of_an_answer_that_are_told_apart_are_bounded(monkeypatch: pyt
     monkeypatch.setattr(module, "_MOST_SPANS", 1)
     other = m.ResponseOutputTextDelta(delta="li", **{**PLACE, "content_index": 1})
     assert one(server(0, CREATED), server(1, TEXT), server(2, other)).text == "la li"
+
+
+def test_what_goes_on_when_the_socket_ends_ends_with_it() -> None:
+    lanes = Lanes()
+    delivered = m.OutputAudioBufferStarted(response_id="r")
+    drawn(server(0, CREATED), server(0, delivered), server(5, STARTED), lanes=lanes)
+    lanes.socket_ended(90 * MS, 4)
+    lanes.socket_ended(95 * MS, 5)
+    drawn(server(200, DONE), lanes=lanes)
+    spans = lanes.sheet().spans
+    assert [when(span) for span in spans] == [("speech", 5, 90), ("lost", 0, 90), ("heard", 0, 90)]
+
+
+def test_a_history_that_is_told_again_is_not_drawn_again() -> None:
+    typed = m.ConversationItemCreate(item=m.MessageItem(id="a", role="user", content=[]))
+    assert len(drawn(client(0, typed), client(9, typed))) == 1

@@ -11,7 +11,7 @@
     { name: "note", title: "Notes", height: 30 },
   ];
   const KINDS = {
-    speech: "spoke", committed: "spoke (sent by hand)", typed: "typed", open: "goes on", heard: "played",
+    speech: "spoke", committed: "spoke (sent by hand)", typed: "typed", open: "goes on", lost: "lost with its socket", heard: "played",
     cut: "cut", call: "function", mcp: "MCP server", error: "error", broken: "broken rule", session: "session", remark: "note",
   };
   const FACTS = {

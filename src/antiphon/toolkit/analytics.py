@@ -27,7 +27,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, AudioFormat
@@ -49,12 +49,16 @@ _OPEN: Final = 256
 """Responses, their sounding parts, and calls without output that are followed at the same time; beyond, the oldest is
 not followed further."""
 
+_ITEMS: Final = 4096
+"""Items of the user that are known again when they are sent to another session."""
+
 _NAMES: Final = 1024
 """Different types, codes and tools that are counted by name; beyond, under ``(other)``."""
 
 
 class Analysis(Struct, frozen=True, kw_only=True):
-    """The numbers. Durations are ms; a `Summary` of nothing has count 0. ``responses`` are counted by final status,
+    """The numbers. Durations are ms; a `Summary` of nothing has count 0. ``responses`` are counted by final status
+    (``lost`` with their socket: see `Analytics.socket_ended`),
     ``cancelled_by`` by the reason that the server gave, ``errors`` by class and code. ``cuts`` are the answers of which
     is known how much was heard before they were cut: ``cut_heard_ms`` of ``cut_received_ms``."""
 
@@ -147,6 +151,7 @@ class Analytics:
         self._answers: dict[str, Turn] = {}
         self._sounding: dict[tuple[str, int], _Sound] = {}
         self._calls: dict[str, Instant | None] = {}
+        self._said_items: dict[str, None] = {}
         self._turn_ended: Instant | None = None
         self._speaking = False
 
@@ -170,6 +175,15 @@ class Analytics:
         sound = self._sounding.get((item_id, content_index))
         if sound is not None:
             self._hear(sound, samples * 1000 / self._formats["server"].rate)
+
+    def socket_ended(self) -> None:
+        """The socket is gone, and with it the answers that went on: their status is ``lost``."""
+        for turn in self._answers.values():
+            if turn.status is None:
+                turn.status = "lost"
+                _count(self._responses, "lost")
+        self._speaking = False
+        self._turn_ended = None
 
     def finish(self) -> None:
         """The session is over: hand out the answers that are still followed, those that never ended too."""
@@ -337,8 +351,9 @@ class Analytics:
     def _speech_stopped(self, _event: object, at: Instant | None) -> None:
         self._turn_ended = at
 
-    def _committed(self, _event: object, at: Instant | None) -> None:
+    def _committed(self, event: m.InputAudioBufferCommitted, at: Instant | None) -> None:
         self._turns += 1
+        self._is_new(event.item_id)
         if not self._speaking:
             self._turn_ended = at
         self._speaking = False
@@ -346,11 +361,26 @@ class Analytics:
     def _item_created(self, event: m.ConversationItemCreate, at: Instant | None) -> None:
         item = event.item
         if isinstance(item, m.MessageItem) and item.role == "user":
-            self._turns += 1
+            self._turns += self._is_new(item.id)
         elif isinstance(item, m.FunctionCallOutputItem):
             finished = self._calls.pop(item.call_id, None)
             if finished is not None and at is not None:
                 self._tool_duration.add((at - finished) / MS)
+
+    def _item_added(self, event: m.ConversationItemAdded, _at: Instant | None) -> None:
+        if isinstance(event.item, m.MessageItem) and event.item.role == "user":
+            self._is_new(event.item.id)
+
+    def _is_new(self, item_id: str | UnsetType | None) -> bool:
+        """Whether no item of this id was seen: a history that is told again after a reconnect is no new turn."""
+        if not isinstance(item_id, str):
+            return True
+        if item_id in self._said_items:
+            return False
+        self._said_items[item_id] = None
+        if len(self._said_items) > _ITEMS:
+            del self._said_items[next(iter(self._said_items))]
+        return True
 
     def _asked(self, _event: object, at: Instant | None) -> None:
         if self._turn_ended is None:
@@ -525,6 +555,8 @@ _OBSERVERS: Final[dict[tuple[str, str], Any]] = {
     ("server", "input_audio_buffer.speech_stopped"): Analytics._speech_stopped,
     ("server", "input_audio_buffer.committed"): Analytics._committed,
     ("client", "conversation.item.create"): Analytics._item_created,
+    ("server", "conversation.item.added"): Analytics._item_added,
+    ("server", "conversation.item.created"): Analytics._item_added,
     ("client", "response.create"): Analytics._asked,
     ("server", "response.created"): Analytics._created,
     ("server", "response.output_text.delta"): Analytics._said,

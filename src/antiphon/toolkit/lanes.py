@@ -151,6 +151,18 @@ class Lanes:
         sound.heard.facts["heard_ms"] = round(sound.heard_ms)
         self._player_free = self._now
 
+    def socket_ended(self, at: Instant | None, line: int) -> None:
+        """The socket is gone: what went on there ends, and an answer is ``lost``."""
+        self._clock(at, line)
+        for answer in self._answers.values():
+            answer.span.kind = "lost"
+            answer.span.end = self._now
+        for span in (*self._delivered.values(), *((self._speech,) if self._speech is not None else ())):
+            span.end = self._now
+        self._answers.clear()
+        self._delivered.clear()
+        self._speech = None
+
     def turn(self, turn: Turn) -> None:
         """What is known of an answer in the end."""
         span = self._responses.get(turn.response_id)
@@ -276,6 +288,8 @@ class Lanes:
     def _item_sent(self, event: m.ConversationItemCreate, line: int) -> None:
         item = event.item
         if isinstance(item, m.MessageItem) and item.role == "user":
+            if isinstance(item.id, str) and item.id in self._by_item:
+                return  # a history that is told again to another session
             span = self._point("user", "typed", line, text=_text_of(item))
             if isinstance(item.id, str):
                 span.id = item.id
