@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -30,6 +30,7 @@ from antiphon.toolkit import (
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Violation, tells_of_webrtc
+from antiphon_cli.teller import Teller
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -47,10 +48,9 @@ exit codes: 0 the same again, 1 something differs or breaks a rule, 2 the file c
 """
 
 _NS: Final = 1_000_000_000
-_QUIET: Final = frozenset(
-    ("input_audio_buffer.append", "response.output_audio.delta", "response.audio.delta", "session.output_audio.delta")
-)
-_MOST_WORDS: Final = 60
+_LONGEST: Final = 24 * 3600 * _NS
+"""ns that are waited for one event: a pause of more than a day is none of a conversation."""
+_SLOWEST: Final = 0.001
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         type=_speed,
         default=1.0,
-        help="so many times as fast as it was recorded, or 'max' for no pauses (default: 1)",
+        help="so many times as fast as it was recorded, 0.001 or more, or 'max' for no pauses (default: 1)",
     )
     parser.add_argument("--from", dest="begin", metavar="SECONDS", type=_seconds, default=0.0, help="skip to this time")
     parser.add_argument("--until", metavar="SECONDS", type=_seconds, help="stop at this time")
@@ -69,14 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document in place of the events")
     parser.add_argument("--serve", action="store_true", help="be the server of the recording, for a real client")
     parser.add_argument("--host", default="127.0.0.1", help="with --serve: where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8765, help="with --serve: 0 picks a free one (default: 8765)")
+    parser.add_argument("--port", type=_port, default=8765, help="with --serve: 0 picks a free one (default: 8765)")
 
 
 def _speed(text: str) -> float | None:
     if text == "max":
         return None
     speed = float(text)
-    if not 0 < speed < float("inf"):
+    if not _SLOWEST <= speed < float("inf"):
         raise ValueError(text)
     return speed
 
@@ -92,6 +92,16 @@ def _seconds(text: str) -> float:
 
 
 _seconds.__name__ = "number of seconds"
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError(text)
+    return port
+
+
+_port.__name__ = "port"
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -127,12 +137,15 @@ class _Verdict(Struct):
     tables: bool = True
     violations: list[Violation] = []
     notes: list[str] = []
-    stopped: bool = False
+    broken: str | None = None
+    """Why the journal could not be played to its end."""
 
     @property
     def code(self) -> int:
         """The exit code that it asks for."""
-        return ExitCode.BROKEN if self.divergence is not None or self.violations else ExitCode.WELL
+        if self.divergence is not None or self.violations:
+            return ExitCode.BROKEN
+        return ExitCode.WELL if self.broken is None else ExitCode.USAGE
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -151,6 +164,8 @@ class _Verdict(Struct):
             yield f"  replayed  {clean(self.divergence.replayed)}"
             if not self.tables:
                 yield "  it was recorded with other tables (spec/) than these, so the difference may be meant"
+        elif self.broken is not None:
+            yield f"{counts}: the same messages as recorded, until {clean(self.broken)}"
         elif self.digests:
             yield f"{counts}: the same as recorded"
         else:
@@ -170,6 +185,7 @@ class _Verdict(Struct):
             "recorded_with_these_tables": self.tables,
             "violations": msgspec.to_builtins(self.violations),
             "notes": self.notes,
+            "broken": self.broken,
             "exit_code": self.code,
         }
 
@@ -187,16 +203,16 @@ class _Player:
         self._speed: float | None = arguments.speed
         self._first: int | None = None
         self._skipping = arguments.begin > 0
-        self._teller = _Teller(console, shown=not arguments.json)
+        self._teller = Teller(console, shown=not arguments.json)
 
     def play(self) -> _Verdict:
+        notes: list[str] = []
         try:
-            steps = Steps(self._entries([]))
+            steps = Steps(self._entries(notes))
+            replay = Replay(steps.birth)
         except NotReplayable as error:
             return self._observe(str(error))
-        notes: list[str] = []
-        steps = Steps(self._entries(notes))
-        return self._live(steps, notes)
+        return self._live(steps, replay, notes)
 
     def _entries(self, notes: list[str]) -> Iterator[Entry]:
         for entry in read_journal(self._file):
@@ -206,13 +222,12 @@ class _Player:
                 notes.append(f"line {entry.number} {entry.reason}; it was passed over")
             yield entry
 
-    def _live(self, steps: Steps, notes: list[str]) -> _Verdict:
+    def _live(self, steps: Steps, replay: Replay, notes: list[str]) -> _Verdict:
         """Through an engine like the recorded one."""
-        replay = Replay(steps.birth)
         verdict = _Verdict(self._file, None, notes=notes, tables=steps.birth.has_these_tables)
         try:
             for step in steps:
-                if not self._wait(step.at, isinstance(step, Step) and self._is_told(replay, step)):
+                if not self._wait(step.at, isinstance(step, Step) and _is_told(step)):
                     break
                 actions = replay.play(step)
                 if isinstance(step, Digest):
@@ -222,16 +237,12 @@ class _Player:
                 if replay.divergence is not None:
                     break
         except NotReplayable as error:
-            notes.append(f"it ends before its end: {error}")
+            verdict.broken = str(error)
         self._teller.flush()
         verdict.actions = replay.actions
         verdict.digests = replay.checked
         verdict.divergence = replay.divergence
         return verdict
-
-    @staticmethod
-    def _is_told(replay: Replay, step: Step) -> bool:
-        return bool(step.said) or isinstance(step.input, antiphon.inputs.DataReceived | antiphon.inputs.MessageReceived)
 
     def _observe(self, why: str) -> _Verdict:
         """Through the rules of the protocol."""
@@ -278,7 +289,7 @@ class _Player:
         pause = self._pace.due(at) - time.monotonic_ns()
         if pause > 0:
             self._teller.flush()
-            time.sleep(pause / _NS)
+            time.sleep(min(pause, _LONGEST) / _NS)
         return True
 
     def _key(self) -> bool:
@@ -287,101 +298,6 @@ class _Player:
         return bool(sys.stdin.readline())
 
 
-class _Teller:
-    """Prints what happens, a line an event; runs of audio are one line."""
-
-    def __init__(self, console: Console, *, shown: bool) -> None:
-        self._console = console
-        self._shown = shown
-        self.muted = False
-        self._runs: dict[str, tuple[int, str]] = {}
-
-    def lived(self, at: float | None, step: Step, actions: antiphon.Actions) -> None:
-        """A step of an engine."""
-        if step.refused is not None:
-            self._line(at, "x", f"{type(step.input).__name__} was refused: {step.refused}")
-        for action in actions:
-            if isinstance(action, antiphon.Deliver):
-                raw = action.raw
-                self.row(at, "peer", raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
-            elif isinstance(action, _TOLD):
-                self._line(at, "*", _of(action))
-        for text in step.said:
-            self.row(at, "own", text)
-
-    def row(self, at: float | None, dir: str, text: bytes) -> None:
-        """An event."""
-        kind, words = _read(text)
-        arrow = "->" if dir in ("client", "own") else "<-"
-        if kind in _QUIET:
-            count, line = self._runs.get(arrow + kind, (0, _line(at, arrow, kind)))
-            self._runs[arrow + kind] = count + 1, line
-            return
-        self._line(at, arrow, f"{kind}  {words}" if words else kind)
-
-    def _line(self, at: float | None, mark: str, text: str) -> None:
-        self.flush()
-        self._out(_line(at, mark, text))
-
-    def flush(self) -> None:
-        """The runs of audio, of either side, are over."""
-        for count, line in self._runs.values():
-            self._out(f"{line}  ×{count}" if count > 1 else line)
-        self._runs.clear()
-
-    def _out(self, line: str) -> None:
-        if self._shown and not self.muted:
-            self._console.out(clean(line))
-
-
-def _line(at: float | None, mark: str, text: str) -> str:
-    return f"{'' if at is None else f'{at:.3f}':>9}  {mark:<2} {text}"
-
-
-_TOLD: Final = (
-    antiphon.OpenTransport,
-    antiphon.Connected,
-    antiphon.Disconnected,
-    antiphon.StopAudio,
-    antiphon.RequestSettled,
-    antiphon.ResponseRequested,
-    antiphon.ResponseCancelled,
-    antiphon.Report,
-    antiphon.Closed,
-)
-
-
-def _of(action: antiphon.Action) -> str:
-    telling: dict[type[object], Callable[..., str]] = {
-        antiphon.OpenTransport: lambda a: f"dial: socket {a.generation}, attempt {a.attempt}",
-        antiphon.Connected: lambda a: f"connected: socket {a.generation}",
-        antiphon.Disconnected: lambda a: f"disconnected: socket {a.generation}, code {a.code}",
-        antiphon.StopAudio: lambda a: f"stop the audio of {a.item_id}",
-        antiphon.RequestSettled: lambda a: f"request {a.event_id}: {type(a.outcome).__name__}",
-        antiphon.ResponseRequested: lambda a: f"asked for response {a.response_id} ({a.cause})",
-        antiphon.ResponseCancelled: lambda a: f"response {a.response_id} cancelled ({a.reason})",
-        antiphon.Report: lambda a: f"report {a.rule} {RULES.get(a.rule, '')}: {a.detail}",
-        antiphon.Closed: lambda a: f"closed: {a.code} {a.reason}".rstrip(),
-    }
-    return telling[type(action)](action)
-
-
-class _Told(Struct):
-    type: str = "(no type)"
-    delta: object = ""
-    text: object = ""
-    transcript: object = ""
-    error: object = None
-
-
-def _read(text: bytes) -> tuple[str, str]:
-    """The type of an event, and its words."""
-    try:
-        told = msgspec.json.decode(text, type=_Told)
-    except (ValueError, RecursionError):
-        return "(no event)", ""
-    words: object = told.transcript or told.text or ("" if told.type in _QUIET else told.delta)
-    if isinstance(told.error, dict):
-        words = f"{told.error.get('code')}: {told.error.get('message')}"
-    said = words if isinstance(words, str) else ""
-    return told.type, said if len(said) <= _MOST_WORDS else said[: _MOST_WORDS - 1] + "…"
+def _is_told(step: Step) -> bool:
+    """Whether it is an event, or brings some."""
+    return bool(step.said) or isinstance(step.input, antiphon.inputs.DataReceived | antiphon.inputs.MessageReceived)

@@ -12,6 +12,7 @@ from fuzz.doors import ENDPOINT, Numbers, connection, written
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACES = sorted((ROOT / "tests" / "traces").glob("*.jsonl"))
+RECORDED = ROOT / "tests" / "traces" / "recorded" / "barge_in_and_reconnect.jsonl"
 SCRIPT = b"""[[reply]]
 when = "weather (?:in )?(.*)"
 call = [{ name = "get_weather", arguments = { city = "Paris", days = 2 } }]
@@ -100,14 +101,17 @@ def seeds(door: str) -> list[bytes]:
             return [response, refusal, response + framed("server")[0]]
         case "server_handshake":
             return [request, request + framed("client")[0], b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"]
-        case "client_data":
+        case "client_data" | "client_recording":
             return framed("server")
-        case "server_data":
+        case "server_data" | "server_recording":
             return framed("client")
         case "snapshot":
             return snapshots()
         case "journal":
             return [trace.read_bytes()[:4000] for trace in TRACES]
+        case "replay":
+            lines = RECORDED.read_bytes().splitlines(keepends=True)
+            return [b"".join(line for line in lines[:12] if len(line) < 4000), b"".join(lines[:2]), b"".join(lines[:4])]
         case "script":
             return [SCRIPT]
         case _:

@@ -35,6 +35,9 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.session import session_of
 from antiphon.toolkit.journal import read_lines
+from antiphon.toolkit.recorded import RecordedConnection
+from antiphon.toolkit.recorder import Journal, Recorder
+from antiphon.toolkit.replay import NotReplayable, Replay, Steps
 from antiphon_server.script import ScriptError, parse_script
 
 MS = 1_000_000
@@ -195,6 +198,55 @@ def journal(data: bytes) -> None:
     list(read_lines(io.BytesIO(data)))
 
 
+def replay(data: bytes) -> None:
+    """A journal that anybody may have changed is lived through, or told to be none."""
+    with suppress(NotReplayable):
+        lived(data)
+
+
+def lived(data: bytes) -> Replay:
+    steps = Steps(read_lines(io.BytesIO(data)))
+    replay = Replay(steps.birth)
+    for step in steps:
+        replay.play(step)
+    return replay
+
+
+def client_recording(data: bytes) -> None:
+    """Whatever a client reads, its journal plays to the same end."""
+    recorded(Role.CLIENT, data)
+
+
+def server_recording(data: bytes) -> None:
+    """The same with a server."""
+    recorded(Role.SERVER, data)
+
+
+def recorded(role: Role, data: bytes) -> None:
+    lines = bytearray()
+    recorder = Recorder(Journal(lines.extend))
+    config = ConnectionConfig(endpoint=ENDPOINT if role is Role.CLIENT else None)
+    engine = RecordedConnection(role, config, now=0, entropy=Numbers(), recorder=recorder)
+    request = written(engine.opened(0))
+    if role is Role.CLIENT:
+        server = connection(Role.SERVER)
+        server.receive_data(request, 0)
+        head = written(server.accept(0))
+        engine.receive_data(head[: head.index(b"\r\n\r\n") + 4], 0)
+    else:
+        client = Connection(Role.CLIENT, ConnectionConfig(endpoint=ENDPOINT), now=0, entropy=Numbers())
+        engine.receive_data(written(client.opened(0)), 0)
+        engine.accept(0)
+    now = 0
+    for start in range(0, len(data), 97):
+        engine.receive_data(data[start : start + 97], now)
+        now = settle(engine, now)
+    engine.receive_eof(now)
+    recorder.end()
+    divergence = lived(bytes(lines)).divergence
+    assert divergence is None, divergence
+
+
 def script(data: bytes) -> None:
     with suppress(ScriptError):
         parse_script(data.decode("utf-8", "replace"))
@@ -224,6 +276,9 @@ DOORS: Mapping[str, Callable[[bytes], None]] = {
         server_data,
         snapshot,
         journal,
+        replay,
+        client_recording,
+        server_recording,
         script,
         url,
     )

@@ -58,6 +58,8 @@ def test_a_note_can_say_that_the_audio_was_cut() -> None:
         (b'{"dir":"client","event":{},"at":"noon"}\n', "is no journal line"),
         (b'{"dir":"client","event":{"type":"\xff"}}\n', "is no UTF-8 text"),
         (b'{"dir":"client","event":{},"at":1e999}\n', "is no journal line"),
+        (b'{"dir":"client","event":{},"at":1e300}\n', '"at" is no time'),
+        (b'{"dir":"client","event":{},"at":-99999999999999999999}\n', '"at" is no time'),
     ],
 )
 def test_a_broken_line_is_told_with_its_number_and_reason(line: bytes, reason: str) -> None:
@@ -125,6 +127,21 @@ def test_an_event_that_came_in_several_lines_is_one_row() -> None:
 def test_a_note_cannot_pass_for_an_event() -> None:
     with pytest.raises(ValueError, match="no note"):
         format_note("client", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "opens"),
+    [
+        (b'{"dir":"input","input":{"in":"opened","headers":[]}}\n', True),
+        (b'{"dir":"input","input":{"in":"tick"}}\n', False),
+        (b'{"dir":"input","input":5}\n', False),
+        (b'{"dir":"note","input":{"in":"opened"}}\n', False),
+    ],
+)
+def test_a_note_can_say_that_a_socket_was_opened(line: bytes, opens: bool) -> None:
+    (note,) = read_lines([line])
+    assert isinstance(note, Note)
+    assert note.opens_socket is opens
 
 
 def test_events_do_not_stand_in_the_repr_of_a_row() -> None:

@@ -206,12 +206,13 @@ def test_a_response_echoes_the_metadata_of_the_living_request() -> None:
     def response(kind: str, **fields: Any) -> Row:
         return server_says({"type": f"response.{kind}", "response": {"id": "r", "metadata": {"a": "then"}, **fields}})
 
+    ask = {**ASK, "response": {"metadata": {"a": "then"}}}
     server = playing(
-        client_says(ASK),
+        client_says(ask),
         server_says({"type": "response.created", "response": {"metadata": {"of": "nobody"}}}),
         response("created"),
         response("done"),
-        client_says(ASK),
+        client_says(ask),
         response("created", id="r2"),
         response("done", id="r3"),
     )
@@ -221,6 +222,22 @@ def test_a_response_echoes_the_metadata_of_the_living_request() -> None:
     hear(server, ASK, 2)
     created, done = (each["response"]["metadata"] for each in said(server, 2))
     assert (created, done) == (None, {"a": "then"})
+
+
+def test_a_response_that_the_server_began_by_itself_takes_no_requests_metadata() -> None:
+    ask = {**ASK, "response": {"metadata": {"tag": "was"}}}
+    begun = {"type": "response.created", "response": {"id": "r0", "metadata": None}}
+    asked = {"type": "response.created", "response": {"id": "r1", "metadata": {"tag": "was"}}}
+    server = playing(client_says(ask), server_says(begun), server_says(asked))
+    hear(server, {**ASK, "response": {"metadata": {"tag": "now"}}})
+    assert [event["response"]["metadata"] for event in said(server, 0)] == [None, {"tag": "now"}]
+
+
+def test_rows_that_cannot_be_read_are_said_as_they_are() -> None:
+    strange = [Row(1, "client", b'{"type":"response.create","n":1e999}'), Row(2, "server", b'{"type":"x","n":1e999}')]
+    server = playing(*strange)
+    hear(server, {**ASK, "event_id": "now", "item": {"id": "mine"}})
+    assert server.tick(0) == [b'{"type":"x","n":1e999}']
 
 
 # -- sockets -----------------------------------------------------------------------------------------------------------

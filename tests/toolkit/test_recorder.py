@@ -95,6 +95,31 @@ class TestRows:
         assert entries(notes.lines)[0].data["entropy"] is None
         notes.same()
 
+    def test_a_message_with_a_consequence_is_written_with_it(self) -> None:
+        notes = Notebook(Role.SERVER)
+        notes.do(inputs.Opened(), inputs.MessageReceived('{"type":"input_audio_buffer.clear"}'))
+        note, brought, own = entries(notes.written[-1])
+        assert note.data["input"] == {"in": "message_received", "text": "row"}
+        assert (brought.dir, own.dir) == ("client", "server")
+        notes.same()
+
+    def test_an_event_that_does_not_read_back_as_it_was_is_told_to_be_lost(self) -> None:
+        notes = Notebook()
+        notes.do(inputs.Opened(), inputs.MessageReceived(CREATED))
+        notes.do(inputs.Send(m.UnknownEvent.of({"type": "response.create", "response": {}})))
+        notes.recorder.end()
+        with pytest.raises(NotReplayable, match="could not be written down whole"):
+            replayed(notes.lines)
+
+    def test_what_was_drawn_at_birth_stands_in_the_configuration(self) -> None:
+        lines = bytearray()
+        recorder = Recorder(Journal(lines.extend))
+        draw = recorder.drawing(lambda count: b"\x07" * count)
+        draw(3)
+        recorder.begin(Session(Role.CLIENT, SessionConfig(), now=0, entropy=draw), 0)
+        assert entries(lines)[0].data["entropy"] == "070707"
+        assert replayed(lines).divergence is not None  # this engine draws none
+
     def test_a_digest_is_written_now_and_then(self) -> None:
         notes = Notebook()
         notes.do(inputs.Opened())

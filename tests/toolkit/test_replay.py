@@ -230,6 +230,11 @@ class TestInputs:
         before, step, _ = steps(changed(journal, "input", lambda data: data.update(at=at)))[-3:]
         assert step.at == before.at
 
+    def test_a_message_without_a_time_is_played(self, journal: bytes) -> None:
+        first = journal[: journal.index(b"\n") + 1]
+        (step,) = steps(first + b'{"dir":"server","event":{"type":"x"}}\n')
+        assert step.at == 5 * MS
+
     def test_rows_without_a_time_are_played(self) -> None:
         client, _ = pair()
         client.recorder.end()

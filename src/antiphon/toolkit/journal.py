@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 __all__ = [
+    "MOST_AT",
     "MOST_LINE_BYTES",
     "CutLine",
     "Direction",
@@ -85,6 +86,9 @@ class _Line(Struct):
     at: int | float | None = None
 
 
+MOST_AT: Final = 1 << 62
+"""The latest time, ns: 146 years of a monotonic clock."""
+
 _decode_line: Final = msgspec.json.Decoder(_Line).decode
 _decode_note: Final = msgspec.json.Decoder(dict[str, object]).decode
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -128,6 +132,8 @@ def _entry(number: int, line: bytes) -> Row | Note:
             return Note(number, read.dir, _decode_note(line))
         except (msgspec.DecodeError, RecursionError):
             return Note(number, read.dir, {})  # a number that is none of ours, deep nesting: it is only a note
+    if read.at is not None and not -MOST_AT <= read.at <= MOST_AT:
+        raise ValueError('"at" is no time in ns')
     event = b"" if isinstance(read.event, UnsetType) else bytes(read.event)
     if not event.startswith(b"{"):
         raise ValueError(f'a {read.dir} line has an object under "event"')

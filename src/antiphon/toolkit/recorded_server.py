@@ -90,7 +90,7 @@ class RecordedServer:
         self._has_audio = False
         self._names: dict[str, str] = {}
         self._unnamed: deque[tuple[JsonObject, str]] = deque()
-        self._requests: deque[object] = deque()
+        self._requests: deque[tuple[object, object]] = deque()  # the metadata of each, recorded and living
         self._metadata: dict[str, object] = {}
         self.missed: Counter[str] = Counter()
 
@@ -179,8 +179,7 @@ class RecordedServer:
             if isinstance(was, dict) and not isinstance(was.get("id"), str):
                 self._unnamed.append((was, item["id"]))
         if recorded.get("type") == "response.create":
-            response = living.get("response")
-            self._requests.append(response.get("metadata") if isinstance(response, dict) else None)
+            self._requests.append((_metadata_of(recorded), _metadata_of(living)))
 
     def _match(self, recorded: object, living: object) -> None:
         if isinstance(recorded, dict) and isinstance(living, dict):
@@ -194,14 +193,14 @@ class RecordedServer:
     def _renamed(self, text: bytes) -> bytes:
         if not (self._names or self._unnamed or self._requests or self._metadata):
             return text
-        event = msgspec.json.decode(text)
+        event = _object_in(text)
         kind = event.get("type")
         if kind in _ADDED and self._unnamed:
             self._name_item(event.get("item"))
         renamed = _with_names(event, self._names)
         response = renamed.get("response")
         if isinstance(response, dict):
-            self._echo_metadata(kind, response)
+            self._echo_metadata(kind, _metadata_of(event), response)
         return text if renamed == event else msgspec.json.encode(renamed)
 
     def _name_item(self, item: object) -> None:
@@ -211,12 +210,16 @@ class RecordedServer:
             if isinstance(item.get("id"), str):
                 self._names[item["id"]] = name
 
-    def _echo_metadata(self, kind: object, response: JsonObject) -> None:
+    def _echo_metadata(self, kind: object, recorded: object, response: JsonObject) -> None:
         id = response.get("id")
         if not isinstance(id, str):
             return
-        if kind == "response.created" and self._requests:
-            self._metadata[id] = self._requests.popleft()
+        if kind == "response.created":
+            # A request that was refused has no response, and one that the server began by itself no request.
+            asked = next((each for each in self._requests if each[0] == recorded), None)
+            if asked is not None:
+                self._requests.remove(asked)
+                self._metadata[id] = asked[1]
         if id in self._metadata:
             response["metadata"] = self._metadata[id]
 
@@ -237,7 +240,20 @@ def _part(rows: Iterable[Row]) -> Iterable[_Cue | _Speech]:
                 speaks = True
                 yield _Cue(row.at, kind, {})
         elif kind:
-            yield _Cue(row.at, kind, msgspec.json.decode(row.event))
+            yield _Cue(row.at, kind, _object_in(row.event))
+
+
+def _object_in(text: bytes) -> JsonObject:
+    """The object in a row; an empty one for what cannot be read, such as a number that is none of ours."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _metadata_of(event: JsonObject) -> object:
+    response = event.get("response")
+    return response.get("metadata") if isinstance(response, dict) else None
 
 
 def _type_of(text: bytes) -> str:

@@ -277,6 +277,8 @@ class Recorder:
         else:
             before = self._socket_changed(engine, input, now, refused)
             data, exact = dump(input, engine.role, own)
+            if refused is not None and not exact:
+                return b""  # nothing has changed
         head: dict[str, object] = {"input": data}
         if brought or own:
             head["rows"] = len(brought) + len(own)

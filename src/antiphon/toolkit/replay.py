@@ -23,7 +23,7 @@ from antiphon.machines import DIGEST
 from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, texts_in
 from antiphon.toolkit.frames import PONG, FrameReader, frame_of, text_of
 from antiphon.toolkit.input_rows import FROM_ROW, InputRowError, load
-from antiphon.toolkit.journal import Entry, Note, Row
+from antiphon.toolkit.journal import MOST_AT, Entry, Note, Row
 from antiphon.toolkit.recorder import FORMAT
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Steps:
             raise NotReplayable(f"line {note.number} is a digest that cannot be read") from None
 
     def _advance(self, at: object) -> None:
-        if isinstance(at, int):
+        if isinstance(at, int) and at <= MOST_AT:
             self._at = max(self._at, at)
 
 
