@@ -275,7 +275,9 @@ class Renewal:
                     return event
                 before = session.conversation.get(previous)
                 if before is not None:
-                    return structs.replace(event, previous_item_id=predecessor_of(session.conversation, before))
+                    names = [node.id for node in session.conversation]
+                    known = [name for name in names[: names.index(before.id)] if session.knows_item(name)]
+                    return structs.replace(event, previous_item_id=known[-1] if known else ROOT)
                 return structs.replace(event, previous_item_id=UNSET) if self._began_empty else event
         else:
             return event
