@@ -44,7 +44,7 @@ examples:
   antiphon replay talk.jsonl --from 12 --step   from 12 s on, a key for each event
   antiphon replay talk.jsonl --serve            a server that says it all again, to your client
 
-exit codes: 0 the same again, 1 something differs or breaks a rule, 2 the file could not be read
+exit codes: 0 the same again, 1 something differs or breaks a rule, 2 the file could not be read, or not to its end
 """
 
 _NS: Final = 1_000_000_000
