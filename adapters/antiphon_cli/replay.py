@@ -27,6 +27,7 @@ from antiphon.toolkit import (
     Step,
     Steps,
 )
+from antiphon_cli.arguments import port
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Violation, tells_of_webrtc
@@ -44,7 +45,7 @@ examples:
   antiphon replay talk.jsonl --from 12 --step   from 12 s on, a key for each event
   antiphon replay talk.jsonl --serve            a server that says it all again, to your client
 
-exit codes: 0 the same again, 1 something differs or breaks a rule, 2 the file could not be read
+exit codes: 0 the same again, 1 something differs or breaks a rule, 2 the file could not be read, or not to its end
 """
 
 _NS: Final = 1_000_000_000
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document in place of the events")
     parser.add_argument("--serve", action="store_true", help="be the server of the recording, for a real client")
     parser.add_argument("--host", default="127.0.0.1", help="with --serve: where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=8765, help="with --serve: 0 picks a free one (default: 8765)")
+    parser.add_argument("--port", type=port, default=8765, help="with --serve: 0 picks a free one (default: 8765)")
 
 
 def _speed(text: str) -> float | None:
@@ -92,16 +93,6 @@ def _seconds(text: str) -> float:
 
 
 _seconds.__name__ = "number of seconds"
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError(text)
-    return port
-
-
-_port.__name__ = "port"
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

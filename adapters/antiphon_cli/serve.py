@@ -17,6 +17,7 @@ from typing import Final
 import antiphon_asyncio
 import antiphon_server
 from antiphon.toolkit import Journal
+from antiphon_cli.arguments import port
 from antiphon_cli.console import Console, ExitCode, UserError, clean
 from antiphon_cli.journal import JournalError, JournalFile
 
@@ -42,7 +43,7 @@ _LATER: Final = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=0, help="the TCP port; 0, the default, takes a free one")
+    parser.add_argument("--port", type=port, default=0, help="the TCP port; 0, the default, takes a free one")
     parser.add_argument(
         "--brain",
         default="parrot",
@@ -58,13 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="PEM files; the server is wss:// then")
     parser.add_argument("--record", metavar="DIR", help="write a journal for each session into this directory")
-
-
-def _port(text: str) -> int:
-    port = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
-    if not 0 <= port < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
-    return port
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
