@@ -97,6 +97,7 @@ def test_a_list_that_no_message_could_hold_is_refused() -> None:
 
 
 def test_a_call_is_written_then_asked_then_answered() -> None:
+    """R-M4, whole."""
     host = Host()
     response_id = host.asks()
     assert sent_types(begins(host, response_id)) == ["response.output_item.added", ADDED]

@@ -494,6 +494,36 @@ class TestTheHistory:
         talk.adds(said("i", "one two", "assistant"), previous="u")
         assert [node.text for node in talk.client.conversation] == ["hello", "one two"]
 
+    def test_what_is_cut_there_is_not_put_behind_an_item_that_is_being_deleted(self) -> None:
+        talk = Dialled()
+        talk.adds(said("u"))
+        talk.speaks("r", "i", 1000, previous="u")
+        talk.stops_speaking("r", "i", "one two three four five")
+        talk.done("r")
+        talk.next_session()
+        talk.say(m.ConversationItemDelete(item_id="u"))
+        told = sent(talk.say(m.ConversationItemTruncate(item_id="i", content_index=0, audio_end_ms=400)))
+        assert [event.get("previous_item_id") for event in told] == [None, "root"]
+
+    def test_a_repeated_command_is_not_put_behind_an_item_that_is_being_deleted(self) -> None:
+        talk = Dialled()
+        talk.adds(said("a"))
+        silent = {
+            "id": "b",
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_audio", "transcript": None}],
+        }
+        talk.adds(silent, previous="a")
+        talk.say(m.ConversationItemDelete(item_id="a"))
+        talk.say(m.ConversationItemCreate(item=message("c").item, previous_item_id="b"))
+        told = talk.next_session()
+        assert [(event["type"].rpartition(".")[2], event.get("previous_item_id")) for event in told] == [
+            ("create", None),
+            ("delete", None),
+            ("create", "root"),
+        ]
+
     def test_audio_of_which_nothing_was_heard_goes_whole_in_the_next_session(self) -> None:
         talk = Dialled()
         talk.speaks("r", "i", 1000)

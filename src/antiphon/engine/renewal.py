@@ -7,6 +7,7 @@ commands that nobody has answered.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, structs
@@ -28,7 +29,6 @@ from antiphon.engine.replay import (
     item_of,
     make_portable,
     portable,
-    predecessor_of,
 )
 from antiphon.engine.settings import merged
 from antiphon.engine.timers import Instant, Timer
@@ -275,9 +275,7 @@ class Renewal:
                     return event
                 before = session.conversation.get(previous)
                 if before is not None:
-                    names = [node.id for node in session.conversation]
-                    known = [name for name in names[: names.index(before.id)] if session.knows_item(name)]
-                    return structs.replace(event, previous_item_id=known[-1] if known else ROOT)
+                    return structs.replace(event, previous_item_id=self._place_of(before))
                 return structs.replace(event, previous_item_id=UNSET) if self._began_empty else event
         else:
             return event
@@ -318,6 +316,12 @@ class Renewal:
         name = portable(item_id, "item")
         return item_id if conversation.get(name) is None else name
 
+    def _place_of(self, node: Node) -> str:
+        """The ``previous_item_id`` that puts something in the place of ``node``: the nearest item before it that a
+        command may name, so none of which a delete is under way."""
+        before = [each.id for each in takewhile(lambda each: each is not node, self._session.conversation)]
+        return next(filter(self._session.knows_item, reversed(before)), ROOT)
+
     def cut(self, node: Node, content_index: int, audio_end_ms: int, audio_ms: int | None) -> None:
         """Audio of an earlier session was cut: in the history, and in the text that this session was given of it."""
         session = self._session
@@ -326,7 +330,7 @@ class Renewal:
         if session.link.state != "open" or node.held_as != "text" or node.text == before:
             return
         item = item_of(node, session.calls)
-        previous = predecessor_of(session.conversation, node)
+        previous = self._place_of(node)
         session.command(m.ConversationItemDelete(item_id=node.id))
         if item is not None:
             session.command(m.ConversationItemCreate(item=item, previous_item_id=previous))

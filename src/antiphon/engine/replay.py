@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from itertools import takewhile
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
@@ -96,16 +95,6 @@ def _content(node: Node, item: m.MessageItem) -> Iterator[m.Content]:
             yield part
         elif text := node.text_at(index):
             yield m.OutputText(text=text) if item.role == "assistant" else m.InputText(text=text)
-
-
-def predecessor_of(conversation: Conversation, node: Node) -> str:
-    """The ``previous_item_id`` that puts something in the place of ``node``, as far as the session knows its
-    neighbours."""
-    previous = ROOT
-    for each in takewhile(lambda each: each is not node, conversation):
-        if each.held_as != "nothing":
-            previous = each.id
-    return previous
 
 
 class Echo(Struct, frozen=True):
