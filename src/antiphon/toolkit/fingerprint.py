@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from antiphon.engine.actions import Action, Actions, Deliver, HandshakeReceived, Transmit
+from antiphon.engine.actions import Action, Actions, Deliver, HandshakeReceived, Transmit, TransmitMessage
 from antiphon.engine.snapshot import Snapshot
 from antiphon.toolkit.frames import frames_in
 from antiphon.toolkit.redaction import (
@@ -26,7 +26,7 @@ from antiphon.toolkit.redaction import (
     refuses,
 )
 
-__all__ = ["Fingerprint", "fingerprint_of", "texts_in"]
+__all__ = ["Fingerprint", "fingerprint_of", "said_by"]
 
 _HTTP: Final = (b"GET ", b"HTTP/")
 
@@ -58,11 +58,15 @@ def fingerprint_of(snapshot: Snapshot) -> str:
     return blake2b(redact_event(snapshot.encode()), digest_size=16).hexdigest()
 
 
-def texts_in(data: bytes) -> list[bytes]:
-    """The texts of the messages that ``data`` writes; none for a handshake and for control frames."""
-    if data.startswith(_HTTP):
-        return []
-    return [frame.payload for frame, _ in frames_in(data) if frame.is_whole_text]
+def said_by(actions: Actions) -> list[bytes]:
+    """The texts of the messages that ``actions`` send, at either level; none for handshakes and control frames."""
+    said: list[bytes] = []
+    for action in actions:
+        if isinstance(action, TransmitMessage):
+            said.append(action.text)
+        elif isinstance(action, Transmit) and not action.data.startswith(_HTTP):
+            said += [frame.payload for frame, _ in frames_in(action.data) if frame.is_whole_text]
+    return said
 
 
 def _told(action: Action) -> bytes:

@@ -20,13 +20,13 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.engine import inputs
-from antiphon.engine.actions import Actions, Closed, Transmit, TransmitMessage
+from antiphon.engine.actions import Actions, Closed
 from antiphon.engine.config import ConnectionConfig, Role, SessionConfig
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.session import Entropy, Session
 from antiphon.engine.timers import Instant
 from antiphon.machines import DIGEST
-from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, texts_in
+from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, said_by
 from antiphon.toolkit.input_rows import FROM_ROW, dump
 from antiphon.toolkit.journal import Direction, format_note, format_row
 from antiphon.toolkit.redaction import cut_audio, redact_endpoint, redact_event
@@ -263,7 +263,7 @@ class Recorder:
     ) -> bytes:
         """The rows of one input, and before them those of what had waited for it."""
         peer = _other(engine.role)
-        own = [text for action in actions for text in _said(action)]
+        own = said_by(actions)
         brought: list[bytes] = []
         exact = True
         before = b""
@@ -363,12 +363,6 @@ def _other(role: Role) -> Direction:
 
 def _own(role: Role) -> Direction:
     return "client" if role is Role.CLIENT else "server"
-
-
-def _said(action: object) -> list[bytes]:
-    if isinstance(action, TransmitMessage):
-        return [action.text]
-    return texts_in(action.data) if isinstance(action, Transmit) else []
 
 
 def _is_one_message(data: dict[str, object]) -> bool:

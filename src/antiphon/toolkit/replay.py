@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from antiphon.engine import inputs
-from antiphon.engine.actions import Action, Actions, Transmit, TransmitMessage
+from antiphon.engine.actions import Actions
 from antiphon.engine.config import ConnectionConfig, Role, SessionConfig
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.session import Session, session_of
 from antiphon.engine.timers import Instant
 from antiphon.machines import DIGEST
-from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, texts_in
+from antiphon.toolkit.fingerprint import Fingerprint, fingerprint_of, said_by
 from antiphon.toolkit.frames import PONG, FrameReader, frame_of, text_of
 from antiphon.toolkit.input_rows import FROM_ROW, InputRowError, load
 from antiphon.toolkit.journal import MOST_AT, Entry, Note, Row
@@ -267,7 +267,7 @@ class Replay:
         except (TypeError, ValueError) as error:  # no recorder writes what an engine cannot take
             self._diverge(step.number, _verdict(step.refused), f"failed with {type(error).__name__}")
         self._told.add(actions)
-        said = tuple(text for action in actions for text in _said(action))
+        said = tuple(said_by(actions))
         if refused != step.refused:
             self._diverge(step.number, _verdict(step.refused), _verdict(refused))
         elif said != step.said:
@@ -319,12 +319,6 @@ class _Given:
         missing = count - len(taken)
         self.short += missing
         return taken + bytes(missing)
-
-
-def _said(action: Action) -> list[bytes]:
-    if isinstance(action, TransmitMessage):
-        return [action.text]
-    return texts_in(action.data) if isinstance(action, Transmit) else []
 
 
 class _Named(Struct):
