@@ -1131,6 +1131,22 @@ def test_a_call_that_a_transcription_session_was_told_of_is_unknown_to_the_next(
     assert talk.refused(lambda: talk.say(m.ConversationItemCreate(item=output))).code == "invalid_tool_call_id"
 
 
+def test_a_translation_whose_end_waits_for_a_socket_takes_no_more_audio() -> None:
+    talk = Dialled(expires_in=130, session_type="translation")
+    talk.announces(type="translation")
+    while not any(isinstance(action, CloseTransport) for action in talk.tick()):
+        pass  # until the renewal closes the socket
+    talk.say(m.SessionClose())
+    for refused in (
+        talk.refused(m.SessionInputAudioBufferAppend(audio="AAAA")),
+        talk.refused(m.SessionClose()),
+        talk.refused(lambda: talk.client.append_audio(bytes(480), talk.now)),
+    ):
+        assert refused.rule == "R-X3"
+    talk.loses(1000)
+    assert sent_types(talk.opens()) == ["session.close"]
+
+
 class TestASessionThatBeginsEmpty:
     """What is said while a socket closes waits for the next, and may name what only the last session had (R-N6)."""
 

@@ -508,7 +508,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
         translates = self.translates
-        if translates and self.place.state in ("closing", "ended"):
+        if translates and self.takes_no_more_audio:
             raise LocalProtocolError("the translation is closing and takes no more audio", rule="R-X3")
         self.now = now
         if self.link.state != "open":
@@ -814,6 +814,12 @@ class ClientSession(Session, role=Role.CLIENT):
         for entry in self.gap:
             if isinstance(entry, tuple):
                 yield entry[0]
+
+    @property
+    def takes_no_more_audio(self) -> bool:
+        """Translation: whether its end was asked for, or waits to be, or has come (R-X3)."""
+        asked = any(isinstance(event, m.SessionClose) for event in self._waiting())
+        return asked or self.place.state in ("closing", "ended")
 
     def name_of(self, item_id: str) -> str:
         """The id that an item has now."""
