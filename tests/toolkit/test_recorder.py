@@ -181,6 +181,14 @@ class TestRows:
         assert notes.lines == before
         notes.same()
 
+    def test_a_refused_event_that_is_another_when_it_is_read_back_is_left_out(self) -> None:
+        notes = Notebook()
+        before = bytes(notes.lines)
+        with pytest.raises(LocalProtocolError):
+            notes.do(inputs.Send(m.SessionUpdate(session=m.RealtimeSession(temperature=float("nan")))))
+        assert notes.lines == before
+        notes.same()
+
     def test_an_error_that_is_no_refusal_is_told_to_be_lost(self) -> None:
         notes = Notebook()
         with pytest.raises(TypeError):
