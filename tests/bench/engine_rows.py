@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
-from collections import Counter
-from collections.abc import Callable
 
 from bench import peers, samples
-from bench.timing import Row, measure
+from bench.timing import Row, measure, python_calls
 
 ROUNDS = 31
 US = 1000
@@ -170,22 +167,6 @@ def idle_memory(sessions: int = 1000) -> list[Row]:
             1,
         )
     ]
-
-
-def python_calls(call: Callable[[], object]) -> int:
-    """How many calls, of Python's functions and of C's, one call makes."""
-    counted: Counter[str] = Counter()
-    call()  # warm
-
-    def profile(_frame: object, event: str, _argument: object) -> None:
-        counted[event] += 1
-
-    sys.setprofile(profile)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return counted["call"] + counted["c_call"]
 
 
 MESSAGE_LEVEL = (text_delta, audio_delta, growth)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from antiphon import Limits
 from antiphon import messages as m
 from antiphon.toolkit import Change, ChangeKind, HandlerFailure, History, Span
+from bench.timing import python_calls
 from unit.engine_helpers import MS, Talk, at, call, said, spoken
 
 
@@ -258,26 +259,16 @@ def test_a_history_that_listens_by_itself_hears_what_another_session_delivered()
 
 
 def test_one_more_item_costs_the_same_however_many_there_are() -> None:
-    def calls(history: History, previous: str | None, number: int) -> int:
-        count = 0
-
-        def profile(*_: object) -> None:
-            nonlocal count
-            count += 1
-
-        text = added(said(f"n{number}"), previous)
-        sys.setprofile(profile)
-        history.feed(text)
-        sys.setprofile(None)
-        return count
-
     history = History()
     history.feed(added(said("n0")))
-    few = 0
-    for number in range(1, 2000):
-        taken = calls(history, f"n{number - 1}", number)
-        few = taken if number == 10 else few
-    assert calls(history, "n1999", 2000) == few
+    calls = {}
+    for number in range(1, 2001):
+        text = added(said(f"n{number}"), f"n{number - 1}")
+        if number in (10, 2000):
+            calls[number] = python_calls(partial(history.feed, text))
+        else:
+            history.feed(text)
+    assert calls[2000] == calls[10]
 
 
 def test_of_two_items_with_one_id_the_newest_is_told_first_when_they_go() -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 import pytest
@@ -44,6 +42,7 @@ from antiphon.messages import (
     UnknownContent,
     UnknownItem,
 )
+from bench.timing import python_calls
 
 TRAFFIC = Path(__file__).resolve().parents[2] / "../shared/traffic"
 
@@ -961,27 +960,6 @@ def test_an_empty_conversation_is_true_and_has_no_ends() -> None:
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------
-
-
-def python_calls(run: Callable[[], object]) -> int:
-    """How many Python and C functions ``run`` calls; what the garbage collector calls is not among them."""
-    count = 0
-
-    def profile(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        if event in ("call", "c_call"):
-            count += 1
-
-    previous = sys.getprofile()
-    gc.collect()
-    gc.disable()
-    sys.setprofile(profile)
-    try:
-        run()
-    finally:
-        sys.setprofile(previous)
-        gc.enable()
-    return count
 
 
 def newest_turn(conversation: Conversation) -> None:
