@@ -390,6 +390,12 @@ def test_a_client_takes_every_row_of_a_transcription() -> None:
     assert untaken(incoming.TRANSCRIPTION, (Talk, acts, situation)) == set()
 
 
+def drained(talk: Talk) -> None:
+    """The wait for the end of a translation is over, if there is one."""
+    if talk.client.timers.at(Timer.DRAIN) is not None:
+        talk.client.fire(Timer.DRAIN)
+
+
 def test_a_client_takes_every_row_of_the_session() -> None:
     acts: Acts[Talk] = {
         "opened": lambda talk: talk.client.opened(talk.now),
@@ -413,6 +419,7 @@ def test_a_client_takes_every_row_of_the_session() -> None:
         "spoken": hears("session.output_audio.delta", delta="AAAA"),
         "close": lambda talk: talk.say(m.SessionClose()),
         "closed": hears("session.closed"),
+        "drained": drained,
     }
     fresh, sideband = partial(Talk, begun=False), partial(Talk, begun=False, transport="sideband")
     translating = partial(Talk, begun=False, session_type="translation")

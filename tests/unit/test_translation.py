@@ -10,9 +10,11 @@ import pytest
 
 from antiphon import (
     AudioFormat,
+    ClientSession,
     Closed,
     CloseTransport,
     Deliver,
+    Durations,
     Endpoint,
     InputAudio,
     LocalProtocolError,
@@ -29,6 +31,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K
 from antiphon.engine.incoming import TRANSLATION_HANDLERS
+from antiphon.engine.timers import MS, Timer
 from antiphon.engine.translation import COMMANDS, CONVERSATION_COMMANDS, TRANSLATION
 from unit import server_helpers
 from unit.engine_helpers import Talk, delivered, of, rules, sent, sent_types
@@ -317,6 +320,47 @@ def test_a_closing_translation_survives_a_restore() -> None:
     assert again.client.state == "ended"
 
 
+def drained(client: ClientSession) -> int | None:
+    """When the client stops waiting for the end of its translation, in ms."""
+    at = client.timers.at(Timer.DRAIN)
+    return None if at is None else at // MS
+
+
+def test_the_end_of_a_translation_is_not_waited_for_for_ever() -> None:
+    client = listener(timers=Durations(drain=1000 * MS)).client
+    client.send(m.SessionClose(), 0)
+    assert not client.tick(999 * MS)
+    actions = client.tick(1000 * MS)
+    assert (client.state, rules(actions), of(actions, CloseTransport)) == ("ended", ["R-X3"], [CloseTransport(1000)])
+    (closed,) = of(client.receive_eof(1000 * MS, 1000), Closed)
+    assert (closed.code, closed.fault) == (1000, None)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "session.input_transcript.delta", "delta": "a"},
+        {"type": "session.output_transcript.delta", "delta": "a"},
+        {"type": "session.output_audio.delta", "delta": FRAME},
+    ],
+)
+def test_the_end_is_waited_for_as_long_as_something_is_translated(event: dict[str, Any]) -> None:
+    client = listener(timers=Durations(drain=1000 * MS)).client
+    client.receive_message(json.dumps(event), 0)
+    assert drained(client) is None
+    client.send(m.SessionClose(), 0)
+    client.receive_message(json.dumps(event), 600 * MS)
+    assert drained(client) == 1600
+    client.receive_message('{"type":"session.closed"}', 700 * MS)
+    assert drained(client) is None
+
+
+def test_the_wait_for_the_end_survives_a_restore() -> None:
+    talk = listener(timers=Durations(drain=1000 * MS))
+    talk.client.send(m.SessionClose(), 0)
+    assert drained(talk.restored().client) == 1000
+
+
 # -- another socket ----------------------------------------------------------------------------------------------------
 
 
@@ -353,14 +397,19 @@ def test_a_translation_that_was_asked_to_end_is_over_with_its_socket() -> None:
     assert len(of(talk.client.receive_eof(talk.now, 1001), Closed)) == 1
 
 
+def renewals(talk: Talk) -> set[Timer]:
+    """What is armed for another session to follow."""
+    return {timer for timer in (Timer.RENEWAL, Timer.QUIET) if talk.client.timers.at(timer) is not None}
+
+
 def test_a_translation_that_was_asked_to_end_is_not_renewed() -> None:
     talk = Talk(begun=False, session_type="translation")
     talk.client.start(0)
     talk.client.opened(0, unix_ns=0)
     talk.hear("session.created", session={"type": "translation", "expires_at": 3600})
-    assert talk.client.deadline is not None
+    assert renewals(talk)
     talk.say(m.SessionClose())
-    assert talk.client.deadline is None
+    assert not renewals(talk)
 
 
 # -- sessions that do not translate ------------------------------------------------------------------------------------

@@ -912,6 +912,8 @@ class ClientSession(Session, role=Role.CLIENT):
             self.arbiter.time_out()
         elif timer is Timer.FLUSH:
             self.listener.time_out()
+        elif timer is Timer.DRAIN:
+            self.step(SESSION, self.place, "timer.drain", None)
         elif timer is Timer.RENEWAL or timer is Timer.QUIET:
             self.renewal.fire(timer)
         else:

@@ -85,6 +85,7 @@ class Durations(Struct, frozen=True, kw_only=True):
     pong: int = TIMERS["pong"].default_ms * MS
     close: int = TIMERS["close"].default_ms * MS
     flush: int = TIMERS["flush"].default_ms * MS
+    drain: int = TIMERS["drain"].default_ms * MS
     renewal: int = TIMERS["renewal"].default_ms * MS
     quiet: int = TIMERS["quiet"].default_ms * MS
 

@@ -64,20 +64,22 @@ class SessionRules:
             session.take_formats()
 
     @staticmethod
-    def translate_text(_place: Place, _session: ClientSession, _event: object) -> None:
-        """The application has it from its `Deliver`."""
+    def translate_text(_place: Place, session: ClientSession, _event: object) -> None:
+        translation.drained(session)  # the application has the text from its `Deliver`
 
     @staticmethod
     def translate_audio(_place: Place, session: ClientSession, event: m.SessionOutputAudioDelta) -> None:
+        translation.drained(session)
         translation.play(session, event)
 
     @staticmethod
     def close_translation(_place: Place, session: ClientSession, _event: m.SessionClose) -> None:
         for timer in (Timer.RENEWAL, Timer.QUIET):
             session.timers.stop(timer)  # no other session is to follow
+        translation.drain(session)
 
     @staticmethod
-    def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed) -> None:
+    def end_translation(_place: Place, session: ClientSession, _event: m.SessionClosed | None) -> None:
         session.listener.finish(translation.TRANSLATION, session.translated_parts)
         session.step(LINK, session.link, "internal.close", End(1000, "", None))
 

@@ -27,6 +27,7 @@ class Timer(StrEnum):
     CLOSE = "close"
     REQUEST = "request"
     FLUSH = "flush"
+    DRAIN = "drain"
     RENEWAL = "renewal"
     QUIET = "quiet"
     EXPIRY = "expiry"

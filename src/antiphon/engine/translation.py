@@ -17,6 +17,7 @@ from antiphon.engine.codec import encode_json, to_builtins
 from antiphon.engine.content import SourceText, TranslatedAudio, TranslatedText, TranslationContent
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import Refusal
+from antiphon.engine.timers import Timer
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -47,6 +48,17 @@ def update_message(event: m.SessionUpdate) -> bytes:
     data = to_builtins(event)
     del data["session"]["type"]
     return encode_json(data)
+
+
+def drain(session: ClientSession) -> None:
+    """The end was asked for, or came nearer; it is waited for so much longer."""
+    session.timers.arm(Timer.DRAIN, session.now + session.config.timers.drain)
+
+
+def drained(session: ClientSession) -> None:
+    """Something was translated."""
+    if session.timers.at(Timer.DRAIN) is not None:
+        drain(session)
 
 
 def play(session: ClientSession, event: m.SessionOutputAudioDelta) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "c8f6b691fe8015c26bae00cd2ad759e1db285ee876848e488ee21d74e0251092"
+DIGEST: Final = "7210ae5382fb78b07c9864aa1b814c81741f4d950eba9a293c1c56ab68be6143"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3319,6 +3319,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 role=None,
             ),
             RowSpec(
+                on="timer.drain",
+                source=("closing",),
+                dest="ended",
+                guard=None,
+                effect="end_translation",
+                rule="R-X3",
+                report=True,
+                role="client",
+            ),
+            RowSpec(
                 on="session.closed",
                 source=("expired",),
                 dest="ended",
@@ -4385,6 +4395,12 @@ TIMERS: Final[Mapping[str, TimerSpec]] = {
         arms="`StopAudio`",
         stops="`audio_stopped` for every stopped part",
         fires="the ledger's last value stands for the missing answer",
+    ),
+    "drain": TimerSpec(
+        default_ms=30000,
+        arms="a client's `session.close` is transmitted; each event of the translation that follows arms it again",
+        stops="`session.closed`, the socket's end",
+        fires="what is missing will not come: the translation is over, and the socket is closed",
     ),
     "renewal": TimerSpec(
         default_ms=60000,
