@@ -148,6 +148,12 @@ class TestConfigurations:
         assert not replay.birth.has_these_tables
         assert replay.divergence is None
 
+    def test_what_was_recorded_under_other_tables_that_do_the_same_plays_the_same(
+        self, journal: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("antiphon.engine.snapshot.DIGEST", "other tables")
+        assert replayed(journal).divergence is None
+
     def test_a_name_that_this_version_does_not_know_changes_nothing(self, journal: bytes) -> None:
         assert replayed(changed(journal, "config", lambda data: data.update(more=1), 0)).divergence is None
 
