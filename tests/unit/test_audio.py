@@ -287,6 +287,15 @@ def test_a_clear_drops_the_half_sample_of_a_mere_count() -> None:
     assert ledger.total == 2
 
 
+def test_audio_of_another_format_is_not_given_back_by_a_refused_commit() -> None:
+    ledger = InputAudioLedger()
+    ledger.append(4800)
+    ledger.ask_commit()
+    ledger.set_format(AudioFormat("audio/pcmu", 8_000))
+    ledger.commit_refused()
+    assert ledger.uncommitted == 0
+
+
 def test_audio_is_not_retained_unless_asked_for() -> None:
     ledger = InputAudioLedger()
     assert ledger.append_audio(b"abcd") == (0, b"abcd")

@@ -353,6 +353,59 @@ def test_what_was_appended_after_our_commit_is_not_part_of_it() -> None:
     assert sent_types(talk.say(m.InputAudioBufferCommit())) == ["input_audio_buffer.commit"]
 
 
+EMPTY = "input_audio_buffer_commit_empty"
+
+
+def refusable() -> Talk:
+    """200 ms that a commit was asked for, and 60 ms that were appended after it."""
+    talk = Talk()
+    talk.client.append_audio(bytes(9600), 0)
+    talk.say(m.InputAudioBufferCommit(event_id="first"))
+    talk.client.append_audio(bytes(2880), 0)
+    return talk
+
+
+@pytest.mark.parametrize("event_id", ["first", None])
+def test_audio_of_a_commit_that_was_refused_is_for_the_next(event_id: str | None) -> None:
+    talk = refusable().restored()
+    talk.error(EMPTY, event_id)
+    assert talk.client.input_audio_buffer.uncommitted_ms == 260
+    assert sent_types(talk.say(m.InputAudioBufferCommit())) == ["input_audio_buffer.commit"]
+
+
+def test_a_refused_commit_gives_nothing_back_that_another_took() -> None:
+    talk = refusable()
+    talk.client.append_audio(bytes(9600), 0)
+    talk.say(m.InputAudioBufferCommit(event_id="second"))
+    talk.error(EMPTY, "first")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 0
+    talk.error(EMPTY, "second")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 260
+
+
+def test_a_refused_commit_gives_nothing_back_that_voice_detection_took() -> None:
+    talk = refusable()
+    started(talk)
+    stopped(talk, ms=200)
+    committed(talk)
+    talk.error(EMPTY, "first")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 60
+
+
+def test_a_refused_commit_gives_nothing_back_that_was_cleared() -> None:
+    talk = refusable()
+    talk.say(m.InputAudioBufferClear())
+    talk.error(EMPTY, "first")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 0
+
+
+def test_the_error_of_another_command_gives_nothing_back() -> None:
+    talk = refusable()
+    talk.say(m.SessionUpdate(event_id="update", session=m.RealtimeSession(instructions="text")))
+    talk.error("invalid_value", "update")
+    assert talk.client.input_audio_buffer.uncommitted_ms == 60
+
+
 def test_a_buffer_that_somebody_else_cleared_is_empty() -> None:
     talk = Talk()
     talk.client.append_audio(bytes(9600), 0)

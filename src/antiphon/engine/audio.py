@@ -175,6 +175,7 @@ class InputAudioState(Struct, frozen=True):
     format: AudioFormat
     total: int
     start: int
+    asked: int | None
     odd: int
     kept: bytes
     dropped_bytes: int
@@ -183,8 +184,8 @@ class InputAudioState(Struct, frozen=True):
     def __repr__(self) -> str:
         retained = None if self.retained is None else f"<{len(self.retained)} bytes>"
         return (
-            f"InputAudioState(format={self.format!r}, total={self.total}, start={self.start}, odd={self.odd}, "
-            f"kept=<{len(self.kept)} bytes>, dropped_bytes={self.dropped_bytes}, retained={retained})"
+            f"InputAudioState(format={self.format!r}, total={self.total}, start={self.start}, asked={self.asked}, "
+            f"odd={self.odd}, kept=<{len(self.kept)} bytes>, dropped_bytes={self.dropped_bytes}, retained={retained})"
         )
 
 
@@ -200,7 +201,17 @@ class InputAudioLedger:
     ``retain_bytes``.
     """
 
-    __slots__ = ("_format", "_odd", "_remainder", "_retain_bytes", "_retained", "dropped_bytes", "start", "total")
+    __slots__ = (
+        "_asked",
+        "_format",
+        "_odd",
+        "_remainder",
+        "_retain_bytes",
+        "_retained",
+        "dropped_bytes",
+        "start",
+        "total",
+    )
 
     def __init__(self, format: AudioFormat = PCM16_24K, *, retain_bytes: int = 0) -> None:
         if retain_bytes < 0:
@@ -209,6 +220,7 @@ class InputAudioLedger:
         self._retain_bytes = retain_bytes
         self._retained = bytearray()
         self._odd = 0
+        self._asked: int | None = None
         self._remainder = Remainder(format.bytes_per_sample)
         self.total = 0
         """Samples appended since the session began."""
@@ -292,6 +304,16 @@ class InputAudioLedger:
         self._discard_until(end)
         return start, end - start
 
+    def ask_commit(self) -> None:
+        """A client asks for a commit of everything. It counts as done, as the next one needs audio of its own."""
+        start, _ = self.commit()
+        self._asked = start
+
+    def commit_refused(self) -> None:
+        """What was asked for last is refused: its audio is where it was, unless something else has taken it since."""
+        if self._asked is not None:
+            self.start, self._asked = self._asked, None
+
     def clear(self) -> int:
         """Discard what is uncommitted; how many samples that was. What is appended next begins with a whole sample."""
         cleared = self.uncommitted
@@ -311,6 +333,7 @@ class InputAudioLedger:
             return
         self.total = self.total * format.rate // old.rate
         self.start = self.start * format.rate // old.rate
+        self._asked = None
         self.dropped_bytes += len(self._retained)
         self._retained.clear()
         self._odd = 0
@@ -323,6 +346,7 @@ class InputAudioLedger:
             format=self._format,
             total=self.total,
             start=self.start,
+            asked=self._asked,
             odd=self._odd,
             kept=self._remainder.kept,
             dropped_bytes=self.dropped_bytes,
@@ -339,6 +363,7 @@ class InputAudioLedger:
         ledger._odd = state.odd
         ledger.total = state.total
         ledger.start = state.start
+        ledger._asked = state.asked
         ledger.dropped_bytes += state.dropped_bytes
         return ledger
 
@@ -347,6 +372,7 @@ class InputAudioLedger:
 
     def _discard_until(self, position: int) -> None:
         self.start = position
+        self._asked = None
         surplus = len(self._retained) - (self.total - position) * self._format.bytes_per_sample
         if surplus > 0:
             del self._retained[:surplus]

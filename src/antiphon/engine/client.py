@@ -442,8 +442,7 @@ class ClientSession(Session, role=Role.CLIENT):
             self.input_audio.append(max(0, len(event.audio) * 3 // 4 - padding))
             return
         if isinstance(event, m.InputAudioBufferCommit):
-            # Counted as gone at once: the next commit needs audio of its own.
-            self.input_audio.commit()
+            self.input_audio.ask_commit()
         elif isinstance(event, m.InputAudioBufferClear):
             self.input_audio.clear()
         elif isinstance(event, m.ResponseCancel):

@@ -623,7 +623,9 @@ def on_error(session: ClientSession, event: m.Error) -> None:
     if cause.code not in _FATAL and session.renewal.rejected(cause, event):
         return
     if not session.arbiter.rejected(event, cause):
-        session.acknowledgements.rejected(cause.event_id, cause.command)
+        refused = session.acknowledgements.rejected(cause.event_id, cause.command)
+        if refused is not None and refused.type == m.InputAudioBufferCommit.type and not _commits(session):
+            session.input_audio.commit_refused()  # else the next commit takes that audio
     if cause.code in _FATAL:
         session.step(SESSION, session.place, "internal.fatal_error", event)
         if cause.code == "session_expired" and session.renewal.expired():
@@ -652,11 +654,14 @@ def on_input_audio_buffer(
 ) -> None:
     """`input_audio_buffer.*`"""
     if not isinstance(event, m.InputAudioBufferCleared):
-        ours = isinstance(event, m.InputAudioBufferCommitted) and any(
-            pending.type == "input_audio_buffer.commit" for pending in session.acknowledgements.unanswered()
-        )
+        ours = isinstance(event, m.InputAudioBufferCommitted) and _commits(session)
         session.arbiter.hears = session.arbiter.hears or not ours
     session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
+
+
+def _commits(session: ClientSession) -> bool:
+    """Whether a commit of ours is unanswered."""
+    return any(pending.type == m.InputAudioBufferCommit.type for pending in session.acknowledgements.unanswered())
 
 
 def on_output_audio_buffer(
