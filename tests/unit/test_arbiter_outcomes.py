@@ -36,8 +36,6 @@ TAG = "antiphon_request"
 
 examples = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -329,7 +327,7 @@ def test_the_servers_provoke_every_outcome() -> None:
     """A property about outcomes needs them: each is met by a script of the kinds above."""
     seen: set[type[Outcome]] = set()
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=True, database=None)
     @given(policies(), scripts(ACTS))
     def anything(policy: Any, acts: list[Any]) -> None:
         asker = Asker(policy)

@@ -621,7 +621,7 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(json_values, st.integers(2, 6), st.booleans())
 def test_the_depth_is_what_a_plain_scan_finds(value: object, depth: int, ascii_only: bool) -> None:
     text = json.dumps({"type": "ping", "value": value}, ensure_ascii=ascii_only)
@@ -644,19 +644,19 @@ def check_total(text: codec.Document) -> None:
         assert json.loads(codec.encode(event))["type"] == event.wire_type
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary())
 def test_no_bytes_raise(text: bytes) -> None:
     check_total(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.characters(codec=None)))
 def test_no_text_raises(text: str) -> None:
     check_total(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(CLIENT_EVENTS | SERVER_EVENTS)), st.data())
 def test_no_fields_raise(wire_type: str, data: st.DataObject) -> None:
     cls = (CLIENT_EVENTS | SERVER_EVENTS)[wire_type]
@@ -664,7 +664,7 @@ def test_no_fields_raise(wire_type: str, data: st.DataObject) -> None:
     check_total(text_of({"type": wire_type, **fields}))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(0), st.binary(max_size=4))
 def test_no_damage_to_an_event_raises(place: int, damage: bytes) -> None:
     text = text_of(

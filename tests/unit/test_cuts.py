@@ -186,7 +186,7 @@ SCRIPTS = st.integers(0, 60).flatmap(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(SESSIONS, SCRIPTS)
 def test_every_cut_that_leaves_is_an_integer_within_what_was_received_of_a_part_that_was_not_heard_out(
     session: tuple[str, str, str, Limits], script: list[tuple[str, int]]

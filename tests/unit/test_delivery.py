@@ -414,7 +414,7 @@ class Call:
 ACTS = ("ask", "begin", "sound", "finish", "deliver", "deliver all", "speak", "clear", "cancel", "delete")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(ACTS), max_size=40))
 def test_a_client_has_nothing_to_report_of_a_server_that_delivers(acts: list[str]) -> None:
     call = Call()

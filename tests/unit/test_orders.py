@@ -469,7 +469,7 @@ def told(talk: Talk) -> list[tuple[object, ...]]:
     ]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(scores(), st.integers(0, 2**32))
 def test_a_conversation_is_the_same_in_every_order_that_it_may_be_told_in(score: Score, seed: int) -> None:
     canonical = score.play(range(len(score.lines)), client())
@@ -510,7 +510,7 @@ def is_told_by_its_ends(score: Score) -> bool:
     )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(appending_scores().filter(is_told_by_its_ends), st.integers(0, 2**32))
 def test_events_in_any_order_at_all_make_the_same_conversation(score: Score, seed: int) -> None:
     """Each item names its predecessor, and its end says all of it; nothing more is needed."""
@@ -525,7 +525,7 @@ GAPS = {"output added", "added", "part added", "audio done", "text done", "part 
 """What some servers leave out."""
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(appending_scores().filter(is_told_by_its_ends), st.integers(0, 2**32), st.floats(0, 1))
 def test_what_a_server_leaves_out_is_made_good_by_what_it_says(score: Score, seed: int, rate: float) -> None:
     """Its announcement or either of its ends makes an item a member; its response's end says what became of it."""
@@ -549,7 +549,7 @@ class Clone(Talk):
         return super().hear(type, **fields)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(appending_scores(), st.integers(0, 2**32))
 def test_a_server_that_names_no_predecessors_is_followed_in_the_order_of_its_events(score: Score, seed: int) -> None:
     talk = score.play(score.orders(random.Random(seed)), Clone(on_speech="ignore"))
@@ -557,7 +557,7 @@ def test_a_server_that_names_no_predecessors_is_followed_in_the_order_of_its_eve
     assert dict(talk.client.reports) == {}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(scores(), st.integers(0, 2**32), st.sampled_from([Talk, Clone]))
 def test_nothing_that_comes_twice_not_at_all_or_in_another_order_raises(
     score: Score, seed: int, kind: type[Talk]
