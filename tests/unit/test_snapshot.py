@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -377,6 +377,34 @@ HOSTS = [_host, _cleared, _beta_host, _delivering, _remote]
 @pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])
 def test_what_was_restored_is_what_was_stored(make: Callable[[], Talk | Host]) -> None:
     make().restored()  # compares
+
+
+def _places(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Wherever a snapshot's JSON says where something stands."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _places(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("state", "place", "detector"):
+                yield value, key
+            elif key == "deliveries" and isinstance(each, dict):
+                yield from ((each, name) for name in each)
+            elif key != "data":  # of an item: the peer's own words
+                yield from _places(each)
+
+
+@pytest.mark.parametrize("make", [*CLIENTS, *HOSTS])
+def test_a_snapshot_in_which_something_stands_nowhere_is_refused(make: Callable[[], Talk | Host]) -> None:
+    made = make()
+    snapshot = made.client.snapshot(made.now) if isinstance(made, Talk) else made.snapshot()
+    data = json.loads(snapshot.encode())
+    for place, key in _places(data):
+        place[key], before = "nowhere", place[key]
+        with pytest.raises(SnapshotError, match="never is"):
+            _restore(Snapshot.decode(json.dumps(data).encode()))
+        place[key] = before
+    _restore(Snapshot.decode(json.dumps(data).encode()))
 
 
 def test_nothing_that_a_snapshot_holds_is_left_out_above() -> None:

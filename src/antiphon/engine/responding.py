@@ -6,7 +6,7 @@ is named for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, convert
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 MCP_KINDS: Final = ("mcp_call", "mcp_approval_request")
 
+OutputStatus: TypeAlias = Literal["in_progress", "calling", "completed", "incomplete"]
+"""What the wire says of an item; and ``calling``, while an MCP server answers."""
+
 
 class Output:
     """One output item of a response that a brain fills: what has been said of it, and where it stands."""
@@ -57,7 +60,7 @@ class Output:
         "record",
         "samples",
         "server_label",
-        "state",
+        "status",
         "stream",
         "text_bytes",
     )
@@ -77,7 +80,7 @@ class Output:
         self.index = index
         self.kind: ItemKind = kind
         self.record = record
-        self.state = "absent"
+        self.status: OutputStatus = "in_progress"
         self.name = ""
         self.call_id = ""
         self.server_label = ""
@@ -151,7 +154,7 @@ class OutputItemState(Struct, frozen=True):
     id: str
     index: int
     kind: ItemKind
-    state: str
+    status: OutputStatus
     name: str
     call_id: str
     server_label: str
@@ -254,7 +257,7 @@ class Responder:
             id=record.id,
             status=status,
             status_details=details,
-            output=[output.item(output.state) for output in outputs],
+            output=[output.item(output.status) for output in outputs],
             conversation_id=session.conversation_id if record.in_conversation else None,
             output_modalities=[modalities_of(session.settings, params)],
             max_output_tokens=params.max_output_tokens,
@@ -306,7 +309,7 @@ class Responder:
                 return LocalProtocolError("call_id: 1 to 32 characters of A-Z a-z 0-9 _ -", rule="R-C11")
             return None
         output = outputs.get(content.output_index)
-        if output is None or output.state != "in_progress":
+        if output is None or output.status != "in_progress":
             return LocalProtocolError(f"item {content.output_index} is not open", rule="R-P2")
         if isinstance(content, ItemFinished):
             return None
@@ -339,7 +342,6 @@ class Responder:
         content_index = 0 if content.kind in ("text", "audio") else STREAM_OF_ARGUMENTS
         stream = StreamRecord(record, item_id, content_index, index)
         output = Output(item_id, index, content.kind, record, stream, self._format_of(record))
-        output.state = "in_progress"
         self.outputs[record.id][output.index] = output
         record.item_ids[output.id] = None
         if content.kind == "function_call":
@@ -476,10 +478,10 @@ class Responder:
             self._emit_part(output, m.ResponseContentPartDone(**ids, content_index=0, part=output.part()))
         session.step(CONTENT_PART, output.stream, "internal.item_done", None)
         if output.kind == "mcp_call" and status == "completed":
-            output.state = "calling"
+            output.status = "calling"
             session.remote.call(RunningCall(record.id, output.index, record.in_conversation, output.remote_call()))
             return
-        output.state = status
+        output.status = status
         self.end_item(output.item(status), record.id, output.index, in_conversation=record.in_conversation)
 
     def end_item(self, item: m.Item, response_id: str, output_index: int, *, in_conversation: bool) -> None:
@@ -511,13 +513,13 @@ class Responder:
         call, item = session.remote.answer(content)
         output = self.outputs.get(call.response_id, {}).get(call.output_index)
         if output is not None:
-            output.state, output.answered = "completed", item
+            output.status, output.answered = "completed", item
         self.end_item(item, call.response_id, call.output_index, in_conversation=call.in_conversation)
 
     def _unasked(self) -> int:
         """How many calls of MCP servers are still being written."""
         return sum(
-            output.kind == "mcp_call" and output.state == "in_progress"
+            output.kind == "mcp_call" and output.status == "in_progress"
             for outputs in self.outputs.values()
             for output in outputs.values()
         )
@@ -547,7 +549,7 @@ class Responder:
 
     def _close_items(self, record: ResponseRecord, status: Literal["completed", "incomplete"]) -> None:
         for output in self.outputs[record.id].values():
-            if output.state == "in_progress":
+            if output.status == "in_progress":
                 self._finish_item(output, status)
 
     def _emit_done(

@@ -8,7 +8,8 @@ when asked for. Its ``tables`` is the digest of ``spec/``: states of other table
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 from msgspec import Struct
@@ -28,24 +29,29 @@ from antiphon.engine.codec import (
 )
 from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
+from antiphon.engine.conversation.state import ItemState
+from antiphon.engine.conversation.state import StreamState as TextState
 from antiphon.engine.delivery import DeliveryState
 from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
 from antiphon.engine.link import End
 from antiphon.engine.mcp import McpProgress, McpWork
-from antiphon.engine.playback import PlaybackLedger, PlaybackState
+from antiphon.engine.playback import EntryState, PlaybackLedger, PlaybackState
 from antiphon.engine.rate_limits import RateLimitState
 from antiphon.engine.recordings import RecordingState
 from antiphon.engine.records import OutputRecord, OutputState, Place, ResponseRecord, ResponseState
+from antiphon.engine.records import StreamState as ContentStreamState
 from antiphon.engine.remote import RemoteState
 from antiphon.engine.renewal import RenewalState
+from antiphon.engine.request import RequestState
 from antiphon.engine.responding import Output, OutputItemState, Spoken
 from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
-from antiphon.machines import DIGEST
+from antiphon.machines import DIGEST, MACHINES
 from antiphon.messages import (
     ClientEvent,
     McpApprovalRequestItem,
+    Message,
     RateLimit,
     ResponseCreate,
     ResponseCreateParams,
@@ -204,7 +210,47 @@ def checked(snapshot: Snapshot, role: Role | None) -> Role:
         raise SnapshotError("the snapshot is of neither role")
     if role is not None and taken is not role:
         raise SnapshotError(f"the snapshot is of a {taken.value}, not of a {role.value}")
+    for machine, state in _states(snapshot):
+        if state not in MACHINES[machine].states:
+            raise SnapshotError(f"the snapshot has a place where {machine} never is")
     return taken
+
+
+_STEPPED: Final[Mapping[type[Struct], str]] = {
+    LinkState: "link",
+    ResponseState: "response",
+    ContentStreamState: "content_part",
+    ItemState: "conversation_item",
+    OutputState: "conversation_item",
+    TextState: "transcription",
+    DeliveryState: "output_audio_buffer",
+    EntryState: "playback",
+    McpProgress: "mcp",
+    RequestState: "request",
+    RenewalState: "renewal",
+}
+"""What has a ``state`` in a snapshot, and the machine that moves it."""
+
+
+def _states(value: object) -> Iterator[tuple[str, str]]:
+    """The machine and the state of everything in ``value`` that is stepped."""
+    if isinstance(value, Message):
+        return  # what the peer said: its words are its own
+    if isinstance(value, Struct):
+        machine = _STEPPED.get(type(value))
+        if machine is not None:
+            yield machine, cast(LinkState, value).state  # as all of them
+        if isinstance(value, ClientState | ServerState):
+            yield "session", value.place
+            yield "input_audio_buffer", value.detector
+        if isinstance(value, ClientState):
+            for state in value.deliveries.values():
+                yield "output_audio_buffer", state
+        for name in value.__struct_fields__:
+            yield from _states(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _states(each)
 
 
 def take_common(session: Session, now: Instant) -> CommonState:
@@ -412,7 +458,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
                 output.id,
                 output.index,
                 output.kind,
-                output.state,
+                output.status,
                 output.name,
                 output.call_id,
                 output.server_label,
@@ -468,7 +514,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         record = session.responses[item.response_id]
         stream = record.streams[item.id, item.content_index]
         output = Output(item.id, item.index, item.kind, record, stream, item.format)
-        output.state = item.state
+        output.status = item.status
         output.name = item.name
         output.call_id = item.call_id
         output.server_label = item.server_label
