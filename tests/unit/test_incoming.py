@@ -1008,6 +1008,28 @@ def test_a_truncation_keeps_the_part_of_the_transcript_that_was_heard() -> None:
     assert node(talk, "i1").text == "one two"
 
 
+@pytest.mark.parametrize("place", [{"content_index": 0}, {"content_index": 0, "audio_end_ms": None}, {}])
+def test_a_truncation_that_does_not_say_where_is_where_it_was_asked_for(place: dict[str, Any]) -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 1000)
+    talk.stops_speaking("r1", "i1", "one two three four")
+    talk.done("r1")
+    talk.say(m.ConversationItemTruncate(item_id="i1", content_index=0, audio_end_ms=500))
+    talk = talk.restored()
+    assert set(rules(talk.hear(f"{ITEM}.truncated", item_id="i1", **place))) == {"R-E5"}
+    assert node(talk, "i1").text == "one two"
+    assert talk.client.unanswered == ()
+
+
+@pytest.mark.parametrize("item_id", ["i1", None])
+def test_a_truncation_that_does_not_say_where_and_was_not_asked_for_is_only_reported(item_id: str | None) -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 1000)
+    talk.stops_speaking("r1", "i1", "one two three four")
+    assert set(rules(talk.hear(f"{ITEM}.truncated", item_id=item_id, content_index=0))) == {"R-E5"}
+    assert node(talk, "i1").text == "one two three four"
+
+
 def test_a_truncation_of_what_was_not_yet_added_is_reported() -> None:
     talk = Talk()
     talk.created("r1")

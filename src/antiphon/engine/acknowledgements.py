@@ -17,6 +17,7 @@ from antiphon.engine.conversation import ROOT
 from antiphon.messages import (
     ClientEvent,
     ConversationItemCreate,
+    ConversationItemTruncate,
     FunctionCallOutputItem,
     Item,
     MessageItem,
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Pending(Struct, frozen=True):
     """One unanswered command. ``key`` is the item id that its answer will name, None when the server chooses it;
     ``shape`` tells items without an id apart; ``front`` is an item that asked for the front; ``held`` commands may be
-    answered later than what was sent after them. ``text`` is the command itself, where another session may be asked
-    for it (R-N6)."""
+    answered later than what was sent after them. ``cut_ms`` is where an item was asked to be cut. ``text`` is the
+    command itself, where another session may be asked for it (R-N6)."""
 
     sequence: int
     event_id: str
@@ -40,6 +41,7 @@ class Pending(Struct, frozen=True):
     shape: str = ""
     held: bool = False
     front: bool = False
+    cut_ms: int | None = None
     text: str = ""
 
     def __repr__(self) -> str:
@@ -98,10 +100,10 @@ class Acknowledgements:
             shape = shape_of(event.item)
             held = isinstance(event.item, FunctionCallOutputItem)
             front = event.previous_item_id == ROOT
+        cut_ms = event.audio_end_ms if isinstance(event, ConversationItemTruncate) else None
         text = encode_text(event) if event.type in REPEATED and self._session.config.renewal.replay else ""
-        self._pending.append(
-            Pending(sequence, event_id, event.type, key if isinstance(key, str) else None, shape, held, front, text)
-        )
+        key = key if isinstance(key, str) else None
+        self._pending.append(Pending(sequence, event_id, event.type, key, shape, held, front, cut_ms, text))
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
 
@@ -156,6 +158,10 @@ class Acknowledgements:
         """The socket is gone: no answer comes any more."""
         self._pending.clear()
         self._unclaimed = 0
+
+    def asked_cut(self, item_id: str) -> int | None:
+        """Where the next item of this id that is said to be cut was asked to be, in ms."""
+        return next((each.cut_ms for each in self._pending if each.key == item_id and each.cut_ms is not None), None)
 
     def unanswered(self) -> tuple[Pending, ...]:
         """The commands whose answer is still out, oldest first."""

@@ -347,7 +347,10 @@ class ClientSession(Session, role=Role.CLIENT):
                 self.report("R-E5", event, problem.message, problem.path)
 
     def _malformed(self, event: m.Malformed) -> None:
-        """The body is lost, the envelope may still end a response (R-R4)."""
+        """The body is lost, the envelope may still end a response (R-R4), or answer us."""
+        if event.type == m.ConversationItemTruncated.type:
+            self._cut_somewhere(event.data.get("item_id"), event.data.get("content_index"))
+            return
         if event.type not in ("response.done", "response.cancelled"):
             return
         body = event.data.get("response")
@@ -355,6 +358,14 @@ class ClientSession(Session, role=Role.CLIENT):
         record = self.responses.get(response_id) if isinstance(response_id, str) else self.default_response
         if record is not None and record.is_open:
             self.step(RESPONSE, record, "internal.malformed_done", event)
+
+    def _cut_somewhere(self, item_id: object, content_index: object) -> None:
+        """An item was cut, and it is not said where: there where we asked for it."""
+        cut_ms = self.acknowledgements.asked_cut(item_id) if isinstance(item_id, str) else None
+        if isinstance(item_id, str) and cut_ms is not None:
+            index = content_index if isinstance(content_index, int) else 0
+            cut = m.ConversationItemTruncated(item_id=item_id, content_index=index, audio_end_ms=cut_ms)
+            HANDLERS[m.ConversationItemTruncated](self, cut)
 
     def _check_order(self, event: m.Event | m.UnknownEvent | m.Malformed) -> None:
         """The two rules that any other event may break: the session comes first, an item's end directly follows it."""
