@@ -28,7 +28,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
 from antiphon.machines import DIGEST
-from unit.engine_helpers import MS, Talk, call, message, said, stops
+from unit.engine_helpers import MS, Talk, at, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -360,6 +360,14 @@ def _replaying() -> Talk:
     return talk
 
 
+def _joined() -> Talk:
+    """A client on a sideband, which came in the middle of a response."""
+    talk = Talk(begun=False, transport="sideband")
+    talk.client.opened(0)
+    talk.hear("response.output_text.delta", delta="a", **at("r", "i"))
+    return talk
+
+
 def _closing() -> Talk:
     """A client whose application has closed."""
     talk = Talk()
@@ -369,7 +377,7 @@ def _closing() -> Talk:
 
 CLIENTS = [
     _renewing, _replaying, _closing, _turn, _answer, _clocked, _silence, _commit, _overdue, _waiting, _expired, _beta,
-    _translating,
+    _translating, _joined,
 ]  # fmt: skip
 HOSTS = [_host, _cleared, _beta_host, _delivering, _remote]
 

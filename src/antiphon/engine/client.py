@@ -56,6 +56,7 @@ from antiphon.engine.rate_limits import KnownRateLimit, RateLimits
 from antiphon.engine.records import OutputRecord, Place, ResponseRecord, StreamRecord
 from antiphon.engine.renewal import Renewal
 from antiphon.engine.session import Buffer, Entropy, Session
+from antiphon.engine.sharing import Sharing
 from antiphon.engine.timers import Instant, Timer
 from antiphon.engine.translation import update_message
 from antiphon.engine.usage import Usage
@@ -104,6 +105,7 @@ class ClientSession(Session, role=Role.CLIENT):
         "playback",
         "renewal",
         "responses",
+        "sharing",
         "speaking",
         "speech_end_ms",
         "stream_keys",
@@ -144,6 +146,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.acknowledgements = Acknowledgements(self)
         self.listener = Listener(self)
         self.renewal = Renewal(self)
+        self.sharing = Sharing(self)
         self.playback = PlaybackLedger(live_limit=limits.playback_entries, history_limit=limits.playback_entries)
         self.input_audio = InputAudioLedger()
         self.responses: dict[str, ResponseRecord] = {}
@@ -491,6 +494,10 @@ class ClientSession(Session, role=Role.CLIENT):
             return encode_json(write_client(to_builtins(event)))
         return encode(event)
 
+    def report(self, rule: str, event: object, detail: str, path: str = "") -> None:
+        if not self.sharing.excuses(rule, event):
+            super().report(rule, event, detail, path)
+
     def meant(self, dialect: Dialect) -> None:
         if self.config.dialect == "auto":
             self.dialect = dialect
@@ -681,9 +688,13 @@ class ClientSession(Session, role=Role.CLIENT):
         Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a
         predecessor for everything but the first item, and some servers never do.
         """
+        previous = UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id
+        if self.sharing.hides_place(item.id or None, previous, unplaced=unplaced):
+            previous = self.sharing.last_missed()
+            front, unplaced = previous is None, False
         placement = self.conversation.add(
             item,
-            UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id,
+            previous,
             clone=not front,
             unplaced=unplaced,
             generated=response is not None,
@@ -723,16 +734,12 @@ class ClientSession(Session, role=Role.CLIENT):
         return isinstance(item.id, str) and item.id in self.committed_item_ids
 
     def check_origin(self, item: m.Item, event: m.Event) -> None:
-        """Nobody here asked for this item, and no commit announced it (R-I1, R-A1).
-
-        The server has messages of its own to say, as the system; and over WebRTC and on a sideband a session has more
-        clients than this.
-        """
+        """Nobody here asked for this item, and no commit announced it (R-I1, R-A1). The server has messages of its own
+        to say, as the system."""
         if isinstance(item, m.MessageItem) and any(isinstance(part, m.InputAudio) for part in item.content):
             self.report("R-I1", event, f"audio item {item.id!r} was not committed")
-        elif self.config.transport == "websocket" and (
-            isinstance(item, (m.FunctionCallItem, m.FunctionCallOutputItem))
-            or (isinstance(item, m.MessageItem) and item.role != "system")
+        elif isinstance(item, (m.FunctionCallItem, m.FunctionCallOutputItem)) or (
+            isinstance(item, m.MessageItem) and item.role != "system"
         ):
             self.report("R-A1", event, "no conversation.item.create of ours is unanswered")
 
@@ -765,8 +772,7 @@ class ClientSession(Session, role=Role.CLIENT):
         """The server cut an item: what was heard of it stays in our history."""
         key = event.item_id
         if not self.acknowledgements.answered("conversation.item.truncate", event, key=key):
-            if self.config.transport == "websocket":
-                self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
+            self.report("R-A1", event, "no conversation.item.truncate of ours is unanswered")
             self.listener.cut_by_server(key, event.content_index, event.audio_end_ms)
         entry = self.playback.get(key, event.content_index)
         audio_ms = entry.format.ms(entry.sent) if entry is not None and entry.sent else None

@@ -51,10 +51,9 @@ class SessionRules:
     @staticmethod
     def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
         pending = session.acknowledgements.answered("session.update", event)
-        if pending is None:
-            return session.config.transport != "websocket"  # there a session has more clients than this
-        session.renewal.accepted(pending, event)
-        return True
+        if pending is not None:
+            session.renewal.accepted(pending, event)
+        return pending is not None
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
@@ -289,6 +288,8 @@ def _close_children(record: ResponseRecord, session: ClientSession, event: objec
             session.step(CONVERSATION_ITEM, item, "internal.response_done", event)
     if not record.in_conversation or not isinstance(event, m.ResponseDone):
         return
+    if record.item_ids and record.id in session.sharing.missed:
+        return  # the others are older than what is known, as all that was said before (R-A4)
     for output in event.response.output or ():
         if isinstance(output.id, str) and output.id and output.id not in record.item_ids:
             item = find_item(session, output.id)  # which was never announced as output

@@ -145,6 +145,7 @@ class ClientState(Struct, frozen=True):
     rate_limits: list[RateLimitState]
     gap: list[GapEntry]
     renewal: RenewalState
+    missed: list[str]
 
 
 class ServerState(Struct, frozen=True):
@@ -359,6 +360,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
             for entry in session.gap
         ],
         renewal=_renewal(session.renewal.dump(now)),
+        missed=list(session.sharing.missed),
     )
     return Snapshot(VERSION, DIGEST, session.role.value, take_common(session, now), client=state)
 
@@ -420,6 +422,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.detection = state.detection
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
+    session.sharing.missed = dict.fromkeys(state.missed)
     for entry in state.gap:
         waiting = entry.audio if entry.event is None else (_command(entry.event), entry.forced)
         if waiting is None:
