@@ -54,12 +54,13 @@ class Sharing:
         return self._has_missed(None, item_id) if unplaced else self._is_older(previous_item_id)
 
     def last_missed(self) -> str | None:
-        """What such an item follows of those that are known: it is older than all that were seen from the beginning.
-        None: it is the first."""
+        """What such an item follows of those that are known: it is older than all that were seen from the beginning,
+        and those come after what was missed. None: it is the first."""
         last = None
         for node in self._session.conversation:
-            if node.id in self.missed:
-                last = node.id
+            if node.id not in self.missed:
+                break
+            last = node.id
         return last
 
     def _is_older(self, item_id: object) -> bool:
