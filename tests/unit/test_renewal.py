@@ -624,6 +624,40 @@ class TestTheHistory:
         assert sent(actions) == []
         assert rules(actions) == []
 
+    def told(self, *answers: str) -> Dialled:
+        """A history of two items is given to another session, and nothing has come back but ``answers``."""
+        talk = Dialled()
+        talk.adds(said("a"))
+        talk.adds(said("b"), previous="a")
+        talk.next_session()
+        for answer in answers:
+            talk.echo(said(answer))
+        talk.client = talk.restored().client
+        return talk
+
+    def listed(self, talk: Dialled, item_id: str) -> None:
+        listing = {"id": item_id, "type": "mcp_list_tools", "server_label": "s", "tools": []}
+        talk.hear("conversation.item.added", item=listing, previous_item_id=None)
+
+    def test_an_item_that_the_new_session_had_before_the_history_comes_first(self) -> None:
+        talk = self.told()
+        self.listed(talk, "l")
+        self.listed(talk, "m")  # some servers name no predecessor at all
+        assert talk.ids == ["l", "a", "b", "m"]
+
+    def test_an_item_without_a_predecessor_after_the_history_comes_last(self) -> None:
+        talk = self.told("a")
+        self.listed(talk, "l")
+        assert talk.ids == ["a", "b", "l"]
+
+    def test_so_does_one_after_a_history_that_was_not_taken(self) -> None:
+        talk = self.told()
+        for _ in range(2):
+            talk.error("item_create_invalid_previous_item_id")
+        assert talk.renewing == "none"
+        self.listed(talk, "l")
+        assert talk.ids == ["a", "b", "l"]
+
     def test_half_an_answer_stays_as_far_as_it_came(self) -> None:
         talk = Dialled()
         talk.created("r")

@@ -686,8 +686,10 @@ class ClientSession(Session, role=Role.CLIENT):
         """An item becomes a member of the conversation (R-C4).
 
         Without a predecessor it goes to the end unless we asked for the ``front``: the service itself names a
-        predecessor for everything but the first item, and some servers never do.
+        predecessor for everything but the first item, and some servers never do. Where a history is given to another
+        session, that session's first item may be none of it.
         """
+        front = self.renewal.replay.comes_first() or front
         previous = UNSET if previous_item_id in NO_PREDECESSOR else previous_item_id
         if self.sharing.hides_place(item.id or None, previous, unplaced=unplaced):
             previous = self.sharing.last_missed()

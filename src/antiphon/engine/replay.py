@@ -109,21 +109,24 @@ class ReplayState(Struct, frozen=True):
 
     expected: list[Echo]
     ending: list[str]
+    untouched: bool
 
 
 class Replay:
     """The echoes that are awaited. ``ending``: items that came once, and may come again, as `done` or by the other name
-    of `added` (R-C9)."""
+    of `added` (R-C9). ``untouched``: no item of the new session has come."""
 
-    __slots__ = ("_ids", "ending", "expected")
+    __slots__ = ("_ids", "ending", "expected", "untouched")
 
     def __init__(self) -> None:
         self.expected: deque[Echo] = deque()
         self._ids: dict[str, int] = {}  # how often each id is expected
         self.ending: dict[str, None] = {}
+        self.untouched = False
 
     def forget(self) -> None:
         """Nothing is awaited any more."""
+        self.untouched = False
         self.expected.clear()
         self._ids.clear()
         self.ending.clear()
@@ -143,6 +146,7 @@ class Replay:
         late: list[tuple[m.FunctionCallOutputItem, str]] = []
         called: set[str] = set()
         previous: str = ROOT
+        self.untouched = True
         for node in conversation:
             if node.held_as == "nothing":
                 continue
@@ -171,10 +175,16 @@ class Replay:
         """An item came: None when it is no echo, else the echoes before it, which will not come (R-A1)."""
         if item_id not in self._ids:
             return None
+        self.untouched = False
         lost: list[Echo] = []
         while (echo := self._pop()).item_id != item_id:
             lost.append(echo)
         return lost
+
+    def comes_first(self) -> bool:
+        """An item came that is no echo: whether it is the new session's first, and the history comes after it."""
+        first, self.untouched = self.untouched and bool(self.expected), False
+        return first
 
     def refused(self, event_id: str | None, *, by_order: bool) -> Echo | None:
         """An error came: the item that it names; with ``by_order`` the one that is answered next."""
@@ -196,7 +206,7 @@ class Replay:
             del self._ids[item_id]
 
     def dump(self) -> ReplayState:
-        return ReplayState(list(self.expected), list(self.ending))
+        return ReplayState(list(self.expected), list(self.ending), self.untouched)
 
     def load(self, state: ReplayState) -> None:
         self.forget()
@@ -204,3 +214,4 @@ class Replay:
             self.expected.append(echo)
             self._ids[echo.item_id] = self._ids.get(echo.item_id, 0) + 1
         self.ending = dict.fromkeys(state.ending)
+        self.untouched = state.untouched
