@@ -645,6 +645,13 @@ class TestTheHistory:
         self.listed(talk, "m")  # some servers name no predecessor at all
         assert talk.ids == ["l", "a", "b", "m"]
 
+    def test_so_does_one_before_a_history_that_comes_later_than_it_was_waited_for(self) -> None:
+        talk = self.told()
+        talk.client.fire(Timer.RENEWAL)
+        assert talk.renewing == "none"
+        self.listed(talk, "l")
+        assert talk.ids == ["l", "a", "b"]
+
     def test_an_item_without_a_predecessor_after_the_history_comes_last(self) -> None:
         talk = self.told("a")
         self.listed(talk, "l")

@@ -183,7 +183,7 @@ class Replay:
 
     def comes_first(self) -> bool:
         """An item came that is no echo: whether it is the new session's first, and the history comes after it."""
-        first, self.untouched = self.untouched and bool(self.expected), False
+        first, self.untouched = self.untouched and bool(self.expected or self.ending), False
         return first
 
     def refused(self, event_id: str | None, *, by_order: bool) -> Echo | None:
