@@ -256,6 +256,7 @@ class ResponseRules:
     @staticmethod
     def finish_unannounced(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
         ResponseRules.begin(record, session, event)
+        session.sharing.meet(record.id, None)  # before its items are looked at
         ResponseRules.finish(record, session, event)
 
     @staticmethod

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 _ANSWERS: Final = frozenset({"R-A1", "R-S2", "R-I3", "R-I4"})
 """Rules that an answer to somebody else would break."""
 
-_BEGINNINGS: Final = frozenset(
-    {"R-R1", "R-C1", "R-C2", "R-P1", "R-P2", "R-P3", "R-P4", "R-P5", "R-P6", "R-O1", "R-I1", "R-M1"}
-)
-"""Rules that the rest of something would break whose beginning was missed."""
+_BEGINNINGS: Final = frozenset({"R-R1", "R-C1", "R-O1", "R-I1", "R-M1"})
+"""Rules that something breaks whose beginning was missed, when it is met."""
+
+_REST: Final = _BEGINNINGS | {"R-C2", "R-P1", "R-P2", "R-P3", "R-P4", "R-P5", "R-P6"}
+"""Rules that the rest of it may break."""
 
 _MEMBERSHIPS: Final = frozenset({"R-C5", "R-C7", "R-C10"})
 """Rules that news of an older item would break."""
@@ -43,15 +44,22 @@ class Sharing:
             return False
         if rule in _MEMBERSHIPS:
             return self._is_older(_id_in(event, "item"))
-        return rule in _BEGINNINGS and self._has_missed(_id_in(event, "response"), _id_in(event, "item"))
+        response_id, item_id = _id_in(event, "response"), _id_in(event, "item")
+        if (response_id or item_id) in self.missed:
+            if rule in _REST and item_id:
+                self._miss(item_id)
+            return rule in _REST
+        if rule == "R-O1" and response_id in self._session.responses:
+            return False  # its delivery may have begun before, but not before itself
+        return rule in _BEGINNINGS and self.meet(response_id, item_id)
 
     # -- the place of items --------------------------------------------------------------------------------------------
 
     def hides_place(self, item_id: str | None, previous_item_id: object, *, unplaced: bool) -> bool:
         """Whether an item follows one that this client was never told of; ``unplaced``: nobody says what it follows."""
-        if self._session.config.transport != "sideband":
-            return False
-        return self._has_missed(None, item_id) if unplaced else self._is_older(previous_item_id)
+        if unplaced:
+            return self.meet(None, item_id)
+        return self._session.config.transport == "sideband" and self._is_older(previous_item_id)
 
     def last_missed(self) -> str | None:
         """What such an item follows of those that are known: it is older than all that were seen from the beginning,
@@ -75,10 +83,12 @@ class Sharing:
 
     # -- what was missed -----------------------------------------------------------------------------------------------
 
-    def _has_missed(self, response_id: str | None, item_id: str | None) -> bool:
-        """Whether it was under way already. The first thing of its kind that is met may have been; after one that was
-        seen from its beginning, nothing was."""
+    def meet(self, response_id: str | None, item_id: str | None) -> bool:
+        """Something is met whose beginning was not told: whether it was missed. The first of its kind that is met may
+        have been; after one that was seen from its beginning, nothing was."""
         session, missed = self._session, self.missed
+        if session.config.transport != "sideband":
+            return False
         about = response_id or item_id
         known = session.responses if response_id else (node.id for node in session.conversation)
         if about is None or not (about in missed or all(each in missed or each == about for each in known)):
