@@ -105,6 +105,23 @@ def test_after_a_turn_that_it_saw_whole_a_sideband_is_told_every_beginning(event
     assert set(heard(sideband, [event])) == reported - {"R-C4"}  # what an item follows may well be older
 
 
+def test_of_a_response_that_it_saw_begin_a_sideband_is_told_the_whole_delivery() -> None:
+    """R-A4"""
+    created: Event = {"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}}
+    assert heard(joined(), [created, {"type": "output_audio_buffer.stopped", "response_id": "r"}]) == ["R-O1"]
+
+
+@pytest.mark.parametrize(
+    "left_out", ["conversation.item.added", "response.content_part.added", "conversation.item.done"]
+)
+def test_of_the_first_response_that_it_saw_begin_a_sideband_is_told_everything(left_out: str) -> None:
+    """R-A4"""
+    answer = next(index for index, event in enumerate(TURNS) if event["type"] == "response.created")
+    events = list(TURNS[3:ONE])  # it comes when speech has been committed
+    events.remove(next(event for event in TURNS[answer:ONE] if event["type"] == left_out))
+    assert heard(joined(), events) != []
+
+
 def test_what_a_sideband_missed_survives_a_restore() -> None:
     """R-A4"""
     talk = joined()
