@@ -33,6 +33,9 @@ class ConnectionClosed(Exception):
         self.code = code
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[ConnectionClosed], tuple[int, str]]:  # its text is not what it is made of
+        return type(self), (self.code, self.reason)
+
 
 class QueuePolicy(Struct, frozen=True, kw_only=True):
     """How much may wait for a slow application, and what happens beyond it.

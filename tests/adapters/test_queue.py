@@ -1,6 +1,8 @@
 """The queue before a slow application, and the merging of deltas."""
 
 import base64
+import copy
+import pickle
 from collections.abc import Iterable
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 
 from antiphon import Deliver
 from antiphon import messages as m
-from antiphon_asyncio import QueuePolicy
+from antiphon_asyncio import ConnectionClosed, QueuePolicy
 from antiphon_asyncio.coalesce import coalesce
 
 IDS = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0}
@@ -106,3 +108,9 @@ def test_arguments_are_merged_too() -> None:
 def test_a_queue_of_nothing_is_refused(bound: str) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         QueuePolicy(**{bound: 0})  # type: ignore[arg-type]  # by name
+
+
+def test_the_end_of_a_connection_may_be_told_to_another_process() -> None:
+    error = ConnectionClosed(1000, "bye")
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(again), again.code, again.reason) == (str(error), 1000, "bye")

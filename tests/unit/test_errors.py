@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -69,3 +73,20 @@ def test_a_fault_cannot_be_changed() -> None:
     fault = Fault("eof", "gone")
     with pytest.raises(AttributeError):
         fault.message = "else"  # type: ignore[misc]  # the point of the test
+
+
+@pytest.mark.parametrize(
+    "passed_on", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        LocalProtocolError("no such item", rule="R-C10", code="item_not_found", param="item_id", overridable=True),
+        RemoteProtocolError(Fault("handshake", "refused", "R-L5", status=401)),
+    ],
+)
+def test_an_error_may_be_passed_on_to_another_process(
+    error: ProtocolError, passed_on: Callable[[ProtocolError], ProtocolError]
+) -> None:
+    again = passed_on(error)
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -26,7 +26,8 @@ from antiphon import (
     TranscriptDelta,
 )
 from antiphon import messages as m
-from antiphon.engine.snapshot import VERSION, GapEntry, without_credentials
+from antiphon.engine.credentials import command_without_credentials, without_credentials
+from antiphon.engine.snapshot import VERSION, GapEntry
 from antiphon.machines import DIGEST
 from unit.engine_helpers import MS, Talk, at, call, message, said, stops
 from unit.engine_helpers import sent_types as sent_by_client
@@ -194,6 +195,53 @@ def test_a_repr_shows_no_audio() -> None:
     assert "U0VDUkVU" not in shown
     assert "GapEntry(event=None, forced=False, audio=<6 bytes>)" in shown
     assert "audio=None)" in shown
+
+
+_TOOL = m.McpTool(server_label="s", server_url="https://s.example", authorization="CANARY", headers={"X-Key": "CANARY"})
+_SPOKEN = m.MessageItem(role="user", content=[m.InputAudio(audio="U0VDUkVU")])
+
+
+def _asks(**params: Any) -> m.ResponseCreate:
+    return m.ResponseCreate(event_id="ask", response=m.ResponseCreateParams(**params))
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["that waits", "that is unanswered"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        _asks(tools=[_TOOL], conversation="none", input=[_SPOKEN]),
+        m.SessionUpdate(session=m.RealtimeSession(tools=[_TOOL])),
+        m.ConversationItemCreate(item=_SPOKEN),
+    ],
+    ids=lambda command: command.type,
+)
+def test_a_command_keeps_no_key_and_shows_no_audio(command: m.ClientEvent, begun: bool) -> None:
+    talk = Talk(begun=begun)
+    talk.say(command)
+    snapshot = talk.client.snapshot(0)
+    assert b"CANARY" not in snapshot.encode()
+    assert "U0VDUkVU" not in repr(snapshot)
+    assert _restore(snapshot).snapshot(0) == snapshot
+
+
+def test_a_server_keeps_no_key_and_no_audio_of_a_request() -> None:
+    host = Host()
+    tool = {"type": "mcp", "server_label": "s", "server_url": "https://s.example", "authorization": "CANARY"}
+    spoken = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "U0VDUkVU"}]}
+    host.update(tools=[{**tool, "server_label": "of_the_session"}])
+    host.asks()
+    host.asks(conversation="none", tools=[tool], input=[spoken])
+    assert len(host.server.responses) == 2
+    stored = host.snapshot().encode()
+    assert b"CANARY" not in stored
+    assert b"U0VDUkVU" not in stored
+
+
+def test_a_request_with_an_item_of_an_unknown_type_comes_back() -> None:
+    talk = Talk()
+    talk.say(_asks(conversation="none", input=[m.UnknownItem.of({"type": "hologram", "id": "x"})]))
+    snapshot = talk.client.snapshot(0)
+    assert _restore(snapshot).snapshot(0) == snapshot
 
 
 def test_times_are_what_is_left_of_them() -> None:
@@ -661,3 +709,11 @@ def test_what_authorises_an_mcp_tool_is_not_stored() -> None:
     session = {"type": "realtime", "tools": [tool, "odd"], "client_secret": {"value": "ek_secret"}}
     assert without_credentials(session) == {"type": "realtime", "tools": [{"type": "mcp", "server_label": "s"}, "odd"]}
     assert without_credentials({"type": "realtime"}) == {"type": "realtime"}
+
+
+def test_a_command_without_credentials_is_the_very_same_text() -> None:
+    schema = (
+        '{"type":"session.update","session":{"tools":[{"type":"function","parameters":{"properties":{"headers":{}}}}]}}'
+    )
+    for text in ('{"type":"response.create"}', schema):
+        assert command_without_credentials(text) is text

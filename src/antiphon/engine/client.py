@@ -520,8 +520,13 @@ class ClientSession(Session, role=Role.CLIENT):
             raise LocalProtocolError(
                 f"{size} bytes are no whole samples of {width} bytes", rule="R-I6", code="invalid_value", param="audio"
             )
-        if size > self.config.limits.append_audio_bytes:
-            raise LocalProtocolError(f"{size} bytes of audio in one event, at most 15 MiB", rule="R-I6")
+        if size > (most := self.config.limits.append_audio_bytes):
+            raise LocalProtocolError(
+                f"{size} bytes of audio in one event, at most {most}",
+                rule="R-I6",
+                code="string_above_max_length",
+                param="audio",
+            )
         if self.link.state == "closing":
             raise LocalProtocolError("the engine is closing; nothing can be asked of it any more", rule="R-N4")
         translates = self.translates

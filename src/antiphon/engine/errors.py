@@ -41,6 +41,9 @@ class ProtocolError(Exception):
         self.message = message
         self.rule = rule
 
+    def __reduce__(self) -> tuple[object, ...]:  # BaseException's calls the class with `args`, which is the text alone
+        return _rebuilt, (type(self), self.args, vars(self))
+
 
 class LocalProtocolError(ProtocolError):
     """You asked for something that the protocol forbids here; the engine is exactly as before the call.
@@ -72,6 +75,13 @@ class RemoteProtocolError(ProtocolError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message, rule=fault.rule)
         self.fault = fault
+
+
+def _rebuilt(cls: type[ProtocolError], args: tuple[object, ...], attributes: dict[str, object]) -> ProtocolError:
+    """An error as it was copied or pickled."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class SnapshotError(ValueError):

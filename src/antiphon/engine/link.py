@@ -17,8 +17,6 @@ from antiphon.machines import ERRORS, build
 if TYPE_CHECKING:
     from antiphon.engine.session import Session
 
-MAX_BACKOFF_DOUBLINGS = 5
-
 FATAL_CODES = frozenset(error.code for error in ERRORS.values() if error.fatal and error.code)
 """The codes after which a session, or every session of these credentials, is over (R-S4)."""
 
@@ -129,8 +127,10 @@ class LinkRules:
     @staticmethod
     def _pause(link: Link, engine: Session) -> int:
         policy = engine.config.renewal
-        pause = engine.config.timers.backoff << min(max(link.attempt - 1, 0), MAX_BACKOFF_DOUBLINGS)
-        pause = min(pause, max(policy.backoff_cap, engine.config.timers.backoff))
+        first = engine.config.timers.backoff
+        cap = max(policy.backoff_cap, first)
+        doublings = min(max(link.attempt - 1, 0), cap.bit_length())  # beyond which the cap holds whatever is doubled
+        pause = min(first << doublings, cap)
         if engine.entropy is None or not policy.jitter:
             return pause
         share = int.from_bytes(engine.entropy(2), "big")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET, Struct, structs
 
 from antiphon.engine.actions import Dropped, Finished, LostToVad, Merged, Rejected, TimedOut
-from antiphon.engine.codec import client_decoder, encode_text
+from antiphon.engine.codec import command_from_text, encode_text
+from antiphon.engine.credentials import command_without_credentials
 from antiphon.engine.timers import Instant
 from antiphon.machines import build
 from antiphon.messages import Error, Response, ResponseCancel, ResponseCreate, ResponseCreateParams, ResponseDone
@@ -116,7 +117,7 @@ class Request:
     def dump(self, now: Instant) -> RequestState:
         return RequestState(
             self.state,
-            encode_text(self.event),
+            command_without_credentials(encode_text(self.event)),
             self.follows_output,
             self.forced,
             None if self.deadline is None else self.deadline - now,
@@ -131,7 +132,7 @@ class Request:
 
     @classmethod
     def load(cls, state: RequestState, now: Instant) -> Request:
-        event = client_decoder(_ANY_DEPTH)(state.event)
+        event = command_from_text(state.event)
         assert isinstance(event, ResponseCreate)  # it was one when it was dumped
         assert isinstance(event.event_id, str)
         request = cls(
@@ -247,7 +248,8 @@ REQUEST = build("request", RequestRules, role="client")
 
 
 class RequestState(Struct, frozen=True):
-    """A `Request` in a snapshot; ``event`` is its JSON text, ``remaining`` the ns left of its deadline."""
+    """A `Request` in a snapshot; ``event`` is its JSON text without credentials, ``remaining`` the ns left of its
+    deadline."""
 
     state: str
     event: str
@@ -262,11 +264,11 @@ class RequestState(Struct, frozen=True):
     winner_id: str | None
     cancel_id: str | None
 
+    def __repr__(self) -> str:  # its input may be audio
+        return f"RequestState(state={self.state!r}, event=<{len(self.event)} characters>, sequence={self.sequence})"
+
 
 def is_tagged(response: Response) -> bool:
     """Whether a response says which request it answers."""
     metadata = response.metadata
     return metadata is not UNSET and metadata is not None and TAG in metadata
-
-
-_ANY_DEPTH = 1024  # our own text, which was bounded when it was sent

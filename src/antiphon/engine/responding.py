@@ -180,7 +180,11 @@ class Spoken(Struct, frozen=True):
 
 
 class Responder:
-    """The responses of one server session. ``outputs`` and ``params`` are of those in progress, by response id."""
+    """The responses of one server session. ``outputs`` and ``params`` are of those in progress, by response id.
+
+    Of a request's parameters only those are kept that its response's object repeats: its input and its tools, with
+    whatever audio and keys are in them, went to the brain.
+    """
 
     __slots__ = ("_session", "outputs", "params")
 
@@ -197,7 +201,12 @@ class Responder:
         out_of_band = params is not None and params.conversation == "none"
         record = ResponseRecord(session.next_id("resp"), in_conversation=not out_of_band)
         effective = self._effective(params)
-        self.params[record.id] = effective
+        self.params[record.id] = m.ResponseCreateParams(
+            output_modalities=effective.output_modalities,
+            max_output_tokens=effective.max_output_tokens,
+            audio=effective.audio,
+            metadata=effective.metadata,
+        )
         session.step(RESPONSE, record, "response.create", event)
         if record.state == "in_progress":
             session.act(ResponseRequested(record.id, cause, effective))

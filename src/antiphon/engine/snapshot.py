@@ -20,9 +20,7 @@ from antiphon.engine.actions import Closed
 from antiphon.engine.arbiter import ArbiterState
 from antiphon.engine.audio import AudioFormat, InputAudioLedger, InputAudioState
 from antiphon.engine.codec import (
-    Repaired,
     command_from_text,
-    convert_client_event,
     encode_text,
     session_from_builtins,
     to_builtins,
@@ -31,6 +29,7 @@ from antiphon.engine.config import Role
 from antiphon.engine.conversation import ConversationState
 from antiphon.engine.conversation.state import ItemState
 from antiphon.engine.conversation.state import StreamState as TextState
+from antiphon.engine.credentials import command_without_credentials, without_credentials
 from antiphon.engine.delivery import DeliveryState
 from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
@@ -53,7 +52,6 @@ from antiphon.messages import (
     McpApprovalRequestItem,
     Message,
     RateLimit,
-    ResponseCreate,
     ResponseCreateParams,
     TurnDetection,
 )
@@ -161,7 +159,7 @@ class ServerState(Struct, frozen=True):
     input_audio: InputAudioState
     responses: list[ResponseState]
     finished_responses: list[str]
-    params: dict[str, dict[str, Any]]
+    params: dict[str, ResponseCreateParams]
     outputs: list[OutputItemState]
     spoken: dict[str, Spoken]
     recordings: list[RecordingState]
@@ -290,30 +288,6 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
     session.timers.load(state.timers, now)
     session.adopt_counters(state.ids, {(rule, type_): count for rule, type_, count in state.reports})
     session.closed = state.closed
-
-
-def without_credentials(session: dict[str, Any]) -> dict[str, Any]:
-    """A session's JSON without what authorises its MCP tools: keys are never stored, but given anew."""
-    kept = {key: value for key, value in session.items() if key != "client_secret"}
-    tools = session.get("tools")
-    if isinstance(tools, list):
-        kept["tools"] = [
-            {key: value for key, value in tool.items() if key not in ("authorization", "headers")}
-            if isinstance(tool, dict)
-            else tool
-            for tool in tools
-        ]
-    return kept
-
-
-def command_without_credentials(text: str) -> str:
-    """The JSON text of a command of ours, without what authorises MCP tools."""
-    if '"session.update"' not in text:
-        return text
-    event = msgspec.json.decode(text)
-    if event["type"] != "session.update":
-        return text
-    return msgspec.json.encode({**event, "session": without_credentials(event["session"])}).decode()
 
 
 def take_client(session: ClientSession, now: Instant) -> Snapshot:
@@ -455,7 +429,7 @@ def take_server(session: ServerSession, now: Instant) -> Snapshot:
         input_audio=session.input_audio.dump(retained=session.config.retain_input_audio),
         responses=[record.dump() for record in session.responses.values()],
         finished_responses=list(session.finished_responses),
-        params={key: to_builtins(each) for key, each in params.items()},
+        params=dict(params),
         outputs=[
             OutputItemState(
                 output.id,
@@ -512,7 +486,7 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
         if record.is_open:
             outputs[record.id] = {}
     session.finished_responses.extend(state.finished_responses)
-    params.update({key: _params(each) for key, each in state.params.items()})
+    params.update(state.params)
     for item in state.outputs:
         record = session.responses[item.response_id]
         stream = record.streams[item.id, item.content_index]
@@ -535,12 +509,3 @@ def load_server(session: ServerSession, snapshot: Snapshot, now: Instant) -> Non
     session.speech_cleared = state.speech_cleared
     session.calls = dict.fromkeys(state.calls)
     session.remote.load(state.remote)
-
-
-def _params(data: dict[str, object]) -> ResponseCreateParams:
-    event: object = convert_client_event({"type": "response.create", "response": data})
-    if isinstance(event, Repaired):
-        event = event.event  # items and tools of unknown types are right all the same
-    assert isinstance(event, ResponseCreate)  # an object is read as parameters, whatever is in it
-    assert event.response
-    return event.response
