@@ -360,6 +360,19 @@ def test_a_call_that_was_not_completed_owes_nothing() -> None:
     assert sent_types(talk.ask("a")) == ["response.create"]
 
 
+def test_a_call_that_the_end_of_its_response_leaves_out_is_owed_all_the_same() -> None:
+    """R-Q11"""
+    talk = Talk()
+    talk.created("r1")
+    for call_id in ("c1", "c2"):
+        talk.generates("r1", {**call(call_id), "arguments": ""})
+        talk.finishes("r1", call(call_id))
+    talk.done("r1", output=[])
+    talk.outputs("c1")
+    assert sent_types(talk.ask("a")) == []
+    assert sent_types(talk.outputs("c2")) == ["conversation.item.create", "response.create"]
+
+
 def test_the_output_of_a_call_that_was_deleted_is_not_waited_for() -> None:
     talk = Talk()
     talk.calls("r1", "c1", "c2")

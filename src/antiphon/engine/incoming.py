@@ -7,7 +7,7 @@ event about something that does not exist steps a fresh object in its ``absent``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import UNSET, structs
@@ -245,9 +245,8 @@ class ResponseRules:
         record.status = _status(event)
         _close_children(record, session, event)
         if record.in_conversation:
-            for item in event.response.output or ():
-                if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
-                    session.called(item, owed=record.status not in _CUT_SHORT)
+            for call in _calls_of(record, session, event.response.output or ()):
+                session.called(call, owed=record.status not in _CUT_SHORT)
         told = Usage.of(event.response.usage)
         record.usage = Usage.of(event.usage) if told.unknown else told  # one vendor tells it beside the response
         session.usage += record.usage
@@ -278,6 +277,19 @@ class ResponseRules:
 
 
 RESPONSE = build("response", ResponseRules, role="client")
+
+
+def _calls_of(record: ResponseRecord, session: ClientSession, output: Sequence[m.Item]) -> Iterator[m.FunctionCallItem]:
+    """The completed calls of a response: those that its end lists, and those that it leaves out although they were
+    completed before (R-Q11; some servers list nothing)."""
+    for item in output:
+        if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
+            yield item
+    listed = {item.id for item in output}
+    for item_id in record.item_ids:
+        node = None if item_id in listed else session.conversation.get(item_id)
+        if node is not None and isinstance(node.item, m.FunctionCallItem) and node.status == "completed":
+            yield node.item
 
 
 def _close_children(record: ResponseRecord, session: ClientSession, event: object) -> None:
