@@ -607,6 +607,13 @@ class ClientSession(Session, role=Role.CLIENT):
             self.step(RESPONSE, oldest, "internal.lost", None)
             self.arbiter.forget(oldest.id)
 
+    def let_lapse(self) -> None:
+        """Those that were never announced, and whose end was waited for, hold the one place no more (R-Q5)."""
+        for record in self.open_in_conversation:
+            if record.claim == "inferred":
+                record.claim = "lapsed"
+                del self._open_in_conversation[record.id]
+
     def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
         """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""
         self._open_in_conversation.pop(record.id, None)
@@ -649,7 +656,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def adopt_response(self, record: ResponseRecord) -> None:
         """A response of a snapshot."""
         self.responses[record.id] = record
-        if record.in_conversation and record.is_open:
+        if record.in_conversation and record.is_open and record.claim != "lapsed":
             self._open_in_conversation[record.id] = record
         for stream in record.streams.values():
             self.keep_stream(stream)
