@@ -1394,7 +1394,7 @@ def test_an_empty_id_names_the_response_in_progress() -> None:
     assert list(talk.client.responses) == ["r1"]
     assert node(talk, "i1").text == "a"
     actions = talk.hear("response.done", response={"id": "", "status": "completed"})
-    assert rules(actions) == ["R-E5"]
+    assert rules(actions)[0] == "R-E5"
     assert talk.client.responses["r1"].state == "completed"
 
 
