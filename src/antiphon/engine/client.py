@@ -897,6 +897,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
         self.overdue_item_id = self.fatal_code = None
         self.has_spoken = False  # the next session has no audio of the assistant yet
+        self.meant("ga")  # until the next says otherwise: another server may answer
         self.responses.clear()
         self.finished_responses.clear()
         self._open_in_conversation.clear()
