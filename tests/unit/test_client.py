@@ -147,7 +147,7 @@ def test_after_the_end_time_is_nobody_s_concern() -> None:
     assert client.receive_event(CONVERSATION, 9) == ()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"type": 1}', "{}", '{"type": "\\ud800"}'])
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"type": 1}', "{}", '["\\ud800"]'])
 def test_what_is_no_event_is_reported_and_not_delivered(text: str) -> None:
     (action,) = Talk().client.receive_message(text, 0)
     assert isinstance(action, Report)

@@ -484,8 +484,10 @@ def test_a_problem_never_quotes_the_value() -> None:
         (b'{"type":"ping"}x', "json", 16),
         (b'{"type":"ping",}', "json", 15),
         (b'{"type":NaN}', "json", 8),
-        (b'{"type":"ping","x":NaN,"y":1e400}', "json", 19),
-        (b'{"type":"ping","y":1e400,"x":NaN}', "json", None),
+        (b'{"type":"ping","x":+1,"y":1e400}', "json", 19),
+        (b'{"type":"ping","y":1e400,"x":+1}', "json", None),
+        (rb'"\ud800"', "json", None),
+        (rb'{"type":"\ud800', "json", None),
         (b"\xef\xbb\xbf{}", "json", 0),
         (b'{"type":"\xff"}', "utf8", 9),
         (b'{"type":"ping","skipped":"\xed\xa0\x80"}', "utf8", 26),
@@ -507,10 +509,52 @@ def test_invalid_utf8_is_refused_in_a_field_that_nobody_reads() -> None:
     assert rejected(text_of(DELTA)[:-1] + b',"skipped":"\xff"}').kind == "utf8"
 
 
-@pytest.mark.parametrize("escape", [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\ud800"])
+HALVES = pytest.mark.parametrize("escape", [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\ud800", r"\\\ud800"])
+
+
+@HALVES
 @pytest.mark.parametrize("number", ["1", "1e400"])
-def test_an_escaped_surrogate_without_its_partner_is_refused(escape: str, number: str) -> None:
-    assert rejected(f'{{"type":"ping","a":{number},"b":"{escape}"}}').kind == "json"
+def test_a_server_refuses_an_escaped_surrogate_without_its_partner(escape: str, number: str) -> None:
+    outcome = codec.client_decoder(DEPTH)(f'{{"type":"ping","a":{number},"b":"{escape}"}}')
+    assert isinstance(outcome, Rejected)
+    assert outcome.kind == "json"
+
+
+@HALVES
+def test_half_a_pair_of_surrogates_costs_a_client_only_that_character(escape: str) -> None:
+    outcome = decode(text_of(DELTA).replace(b'"Hello', b'"' + escape.encode() + b"Hello"))
+    assert isinstance(outcome, Repaired)
+    assert isinstance(outcome.event, ResponseOutputTextDelta)
+    assert "\ufffd" in outcome.event.delta
+    assert outcome.event.delta.endswith(DELTA["delta"])
+    (problem,) = outcome.problems
+    assert problem.path == "$.delta"
+
+
+def test_an_escaped_backslash_before_a_surrogate_is_no_surrogate() -> None:
+    event = decode(text_of({**DELTA, "delta": "\\ud800"}))
+    assert isinstance(event, ResponseOutputTextDelta)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "path"),
+    [('[1, {"a": "\\udc00"}]', "$.skipped[1].a"), ('{"\\udc00": 1}', "$")],
+    ids=["in a value", "in a key"],
+)
+def test_where_half_a_pair_was_is_said(skipped: str, path: str) -> None:
+    outcome = decode(text_of(DELTA)[:-1] + b',"skipped":' + skipped.encode() + b"}")
+    assert isinstance(outcome, Repaired)
+    assert [problem.path for problem in outcome.problems] == [path]
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_in_json_costs_a_client_only_its_field(constant: str) -> None:
+    text = f'{{"type":"response.done","response":{{"id":"r","status":"failed","max_output_tokens":{constant}}}}}'
+    outcome = decode(text)
+    assert isinstance(outcome, Repaired)
+    assert isinstance(outcome.event, ResponseDone)
+    assert [problem.path for problem in outcome.problems] == ["$", "$.response.max_output_tokens"]
+    assert isinstance(codec.client_decoder(DEPTH)(text), Rejected)
 
 
 def test_an_escaped_pair_of_surrogates_is_one_character() -> None:
@@ -895,6 +939,9 @@ def test_what_msgspec_skips_is_json_all_the_same(value: bytes) -> None:
     outcome = decode(text)
     if isinstance(outcome, SessionClosed):
         assert {"type", "skipped"} == codec.as_unknown(text).data.keys()
+    elif isinstance(outcome, Repaired):
+        assert {"type", "skipped"} == outcome.data.keys()
+        assert len(outcome.problems) == 1
     else:
         assert isinstance(outcome, Rejected)
 
