@@ -492,7 +492,8 @@ class Responder:
                 output,
                 m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
             )
-            session.know_call(output.call_id)
+            if session.conversation.get(output.id) is not None:  # it is no member out of band, and may be deleted
+                session.know_call(output.call_id)
         elif output.kind == "mcp_call":
             self._emit_part(output, m.ResponseMcpCallArgumentsDone(**ids, arguments=text))
         elif output.has_part:

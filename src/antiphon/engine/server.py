@@ -531,16 +531,18 @@ class ServerSession(Session, role=Role.SERVER):
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
 
-    def forget_audio(self, item_id: str) -> None:
-        """An item is gone, and its sound with it."""
-        self.deliveries.forget(item_id)
-        self.spoken.pop(item_id, None)
-        self.recordings.forget(item_id)
+    def forget(self, node: Node) -> None:
+        """An item is gone, with its sound, and as a call that an output may name (R-C12)."""
+        if isinstance(node.item, m.FunctionCallItem):
+            self.calls.pop(str(node.item.call_id), None)
+        self.deliveries.forget(node.id)
+        self.spoken.pop(node.id, None)
+        self.recordings.forget(node.id)
 
     def trim(self) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
-            self.forget_audio(node.id)
+            self.forget(node)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
         if self.recordings.trim():
             self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")
