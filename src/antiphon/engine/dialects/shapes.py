@@ -118,7 +118,10 @@ _SESSION_PLACES: Final[tuple[tuple[str, str, str], ...]] = (
 
 _RESPONSE_PLACES: Final = tuple(place for place in _SESSION_PLACES if place[0] in ("output_audio_format", "voice"))
 
-FLAT_KEYS: Final = frozenset(place[0] for place in _SESSION_PLACES) | {"modalities", "max_response_output_tokens"}
+_NEW_NAMES: Final = (("modalities", "output_modalities"), ("max_response_output_tokens", "max_output_tokens"))
+"""A key of the beta's session or response, and its name in GA."""
+
+FLAT_KEYS: Final = frozenset(place[0] for place in (*_SESSION_PLACES, *_NEW_NAMES))
 """What only a beta session or response has."""
 
 NESTED_KEYS: Final = frozenset({"audio", "output_modalities", "max_output_tokens"})
@@ -184,6 +187,19 @@ def _rename(data: Json, key: str, new: str, change: Callable[[object], object]) 
     if key in data:
         value = data.pop(key)
         data.setdefault(new, change(value))
+
+
+def said_twice(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first flat key of a session or a response that gives way to what stands in GA's notation, and its name there;
+    None if each thing is said once."""
+    for key, side, name in _SESSION_PLACES:
+        if key not in data or "audio" not in data:
+            continue
+        audio = data["audio"]
+        half = audio.get(side, {}) if isinstance(audio, dict) else audio
+        if not isinstance(half, dict) or name in half:  # what is no dict is not merged with either
+            return key, f"audio.{side}.{name}"
+    return next(((key, new) for key, new in _NEW_NAMES if key in data and new in data), None)
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
