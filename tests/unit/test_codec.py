@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -55,8 +54,8 @@ from antiphon.messages import (
     UnknownItem,
     UnknownTool,
 )
+from shared_data import ABSENT, SHARED
 
-SHARED = Path(__file__).resolve().parents[2] / "../shared"
 DEPTH = 64
 decode = codec.server_decoder(DEPTH)
 decode_client = codec.client_decoder(DEPTH)
@@ -94,7 +93,7 @@ def rejected(text: codec.Document) -> Rejected:
 def official() -> list[dict[str, Any]]:
     path = SHARED / "vectors/official.jsonl"
     if not path.exists():
-        pytest.skip("the shared official examples are absent")
+        pytest.skip(ABSENT)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [row for row in rows if row["dialect"] == "ga" and row["event"].get("type") in CLIENT_EVENTS | SERVER_EVENTS]
 
@@ -102,7 +101,7 @@ def official() -> list[dict[str, Any]]:
 def recorded(pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
     files = sorted((SHARED / "traffic").glob(pattern))
     if not files:
-        pytest.skip("the shared recordings are absent")
+        pytest.skip(ABSENT)
     for file in files:
         for line in file.read_text().splitlines():
             row = json.loads(line)

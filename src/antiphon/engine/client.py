@@ -1,7 +1,7 @@
 """The client role: commands out, events in, the player beside.
 
-What events do is in ``incoming.py``; requests are the arbiter's, the ear is the listener's, what may be sent is in
-``legality.py``. Here is the rest: the door in both directions, the gap before a socket opens, and what a socket's end
+What events do is in ``incoming.py``; requests are the arbiter's, playback is in ``listener.py``, what may be sent is in
+``legality.py``. Here is the rest: receiving and sending, the gap before a socket opens, and what a socket's end
 takes with it.
 """
 

@@ -79,10 +79,10 @@ how it came."""
 class Rejected(Struct, frozen=True):
     """A text that holds no usable event, and why.
 
-    `kind` is `utf8` (bytes that are no UTF-8, a str that cannot be encoded), `json`, `object` (JSON, but no object),
-    `depth` (nested too deeply), `type` (no string under "type") or `size` (for callers that bound the length; no
-    decoder does). `detail` is safe to log, it quotes nothing. `position` counts bytes, or characters for `utf8` in
-    a str; None where it is not known. `event_id` is that of an object without a type, for the answer.
+    ``kind`` is "utf8" (bytes that are no UTF-8, a str that cannot be encoded), "json", "object" (JSON, but no object),
+    "depth" (nested too deeply), "type" (no string under "type") or "size" (for callers that bound the length; no
+    decoder does). ``detail`` is safe to log, it quotes nothing. ``position`` counts bytes, or characters for "utf8" in
+    a str; None where it is not known. ``event_id`` is that of an object without a type, for the answer.
     """
 
     kind: Literal["utf8", "json", "object", "depth", "type", "size"]
@@ -92,10 +92,10 @@ class Rejected(Struct, frozen=True):
 
 
 class Repaired(Struct, frozen=True):
-    """An event that did not pass the typed decoder. Without `problems` there is nothing to report: its type is unknown,
-    or the text was right in an unusual way (`0.0` for 0, an item type of the future), or in another dialect.
+    """An event that did not pass the typed decoder. Without ``problems`` there is nothing to report: its type is
+    unknown, or the text was right in an unusual way (0.0 for 0, an item type of the future), or in another dialect.
 
-    `data` is the whole JSON object as it came.
+    ``data`` is the whole JSON object as it came.
     """
 
     event: AnyEvent
@@ -111,7 +111,7 @@ class Repaired(Struct, frozen=True):
 
 @cache
 def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], ServerEvent | Repaired | Rejected]:
-    """The decoder of what servers send; objects and arrays may be nested `depth` deep (the event itself is 1).
+    """The decoder of what servers send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     It reads every dialect; ``view`` says whose names the events show. Raises ValueError for a depth below 1.
     """
@@ -124,7 +124,7 @@ def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], Server
 def client_decoder(
     depth: int, dialect: Dialect | None = "ga", view: View = "ga"
 ) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
-    """The decoder of what clients send; objects and arrays may be nested `depth` deep (the event itself is 1).
+    """The decoder of what clients send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     In the dialect "ga" it takes the beta's notation for what it is there: a mistake. None reads either, as "beta" does.
     Raises ValueError for a depth below 1.
@@ -334,7 +334,7 @@ _CHUNK: Final = 1 << 16
 
 
 def _deeper(text: bytes, depth: int) -> bool:
-    """Whether objects and arrays of `text` are nested deeper than `depth`; brackets in strings do not count.
+    """Whether objects and arrays of ``text`` are nested deeper than ``depth``; brackets in strings do not count.
 
     Linear, and right for every text up to the place where it stops being JSON, which is as far as a decoder goes.
     """

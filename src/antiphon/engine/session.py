@@ -3,10 +3,12 @@
 A `Session` is one conversation over any number of sockets, one at a time. It owns no clock, task, thread or socket:
 every input carries ``now`` and every call returns its actions in causal order. What is *said* is in
 `antiphon.messages`, what *may* be said is in the tables of ``spec/machines``; this module holds what is left: the
-door, the clock's arrow, the timers, and the order of actions. `ClientSession` and `ServerSession` (``client.py``,
-``server.py``) hold what only one end does.
+entry points, monotonic-time checks, the timers, and the order of actions. `ClientSession` and `ServerSession`
+(``client.py``, ``server.py``) hold what only one end does.
 
-Two rules for this file: it does not know a message type, and it does not know its role.
+Two rules for this file: it does not know a message type, and nothing in it depends on its role. The methods that only
+one role has are declared here all the same, so that `handle` finds them, and raise `LocalProtocolError` unless the
+role's class defines them.
 """
 
 from __future__ import annotations
@@ -301,7 +303,9 @@ class Session(_Common):
         return method(self, input, now)
 
     def snapshot(self, now: Instant) -> Snapshot:  # type: ignore[empty-body]  # each role has its own
-        """Everything but the socket, as a value: text yes, keys no, audio only as DESIGN's law L6 allows."""
+        """Everything but the socket, as a value: text yes, keys no, audio only where it was asked to be
+        kept, and at most one sample of remainder a part. A session that is restored from it and given the same inputs,
+        times and entropy continues with the same actions (law L6)."""
 
     @classmethod
     def restore(
@@ -321,8 +325,7 @@ class Session(_Common):
             raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__})") from error
         return session
 
-    # -- for the rules (guards, effects) and the level above
-    # -------------------------------------------------------------
+    # -- for the rules (guards, effects) and the level above -----------------------------------------------------------
 
     def enter(self, now: Instant) -> None:
         """Begin a call at ``now``."""

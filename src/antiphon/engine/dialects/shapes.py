@@ -134,11 +134,11 @@ _SESSION_PLACES: Final[tuple[tuple[str, str, str], ...]] = (
 
 _RESPONSE_PLACES: Final = tuple(place for place in _SESSION_PLACES if place[0] in ("output_audio_format", "voice"))
 
-_GA_KEYS: Final[Mapping[str, str]] = {
-    **{place[0]: "audio" for place in _SESSION_PLACES},
-    "modalities": "output_modalities",
-    "max_response_output_tokens": "max_output_tokens",
-}
+_NEW_NAMES: Final = (("modalities", "output_modalities"), ("max_response_output_tokens", "max_output_tokens"))
+"""A key of the beta's session or response, and its name in GA."""
+
+_GA_KEYS: Final[Mapping[str, str]] = {**{place[0]: "audio" for place in _SESSION_PLACES}, **dict(_NEW_NAMES)}
+
 FLAT_KEYS: Final = frozenset(_GA_KEYS)
 """What only a beta session or response has."""
 
@@ -217,6 +217,19 @@ def _rename(data: Json, key: str, new: str, change: Callable[[object], object]) 
     if key in data:
         value = data.pop(key)
         data.setdefault(new, change(value))
+
+
+def said_twice(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first flat key of a session or a response that gives way to what stands in GA's notation, and its name there;
+    None if each thing is said once."""
+    for key, side, name in _SESSION_PLACES:
+        if key not in data or "audio" not in data:
+            continue
+        audio = data["audio"]
+        half = audio.get(side, {}) if isinstance(audio, dict) else audio
+        if not isinstance(half, dict) or name in half:  # what is no dict is not merged with either
+            return key, f"audio.{side}.{name}"
+    return next(((key, new) for key, new in _NEW_NAMES if key in data and new in data), None)
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
