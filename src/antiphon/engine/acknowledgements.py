@@ -101,6 +101,7 @@ class Acknowledgements:
             held = isinstance(event.item, FunctionCallOutputItem)
             front = event.previous_item_id == ROOT
         cut_ms = event.audio_end_ms if isinstance(event, ConversationItemTruncate) else None
+        cut_ms = cut_ms if type(cut_ms) is int else None  # anything may be sent regardless of the rules
         text = encode_text(event) if event.type in REPEATED and self._session.config.renewal.replay else ""
         key = key if isinstance(key, str) else None
         self._pending.append(Pending(sequence, event_id, event.type, key, shape, held, front, cut_ms, text))

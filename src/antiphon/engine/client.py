@@ -514,6 +514,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def append_audio(self, pcm: Buffer, now: Instant) -> Actions:
         self.command_at(now)
+        if type(pcm) is memoryview and not pcm.c_contiguous:
+            pcm = pcm.tobytes()  # a view with gaps: one channel of several
         size = byte_length(pcm)
         width = self.input_audio.format.bytes_per_sample
         if size == 0 or size % width:

@@ -6,6 +6,7 @@ the application changes nothing) and what a commit makes.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from antiphon import messages as m
@@ -244,8 +245,8 @@ class Hearing:
 
 
 def _check_ms(name: str, value: int) -> None:
-    if value < 0:
-        raise LocalProtocolError(f"{name} is {value}: positions count from the first sample", rule="R-I1")
+    if type(value) is not int or value < 0:
+        raise LocalProtocolError(f"{name} is {value}: positions are whole ms from the first sample", rule="R-I1")
 
 
 def _transcription_event(item_id: str, content_index: int, result: TranscriptionResult) -> TranscriptionNews:
@@ -254,7 +255,7 @@ def _transcription_event(item_id: str, content_index: int, result: Transcription
             item_id=item_id, content_index=content_index, delta=result.delta
         )
     if isinstance(result, TranscriptSegment):
-        if not 0 <= result.start <= result.end:
+        if not 0 <= result.start <= result.end < inf:
             raise LocalProtocolError(f"a segment from {result.start} s to {result.end} s", rule="R-T1")
         return m.ConversationItemInputAudioTranscriptionSegment(
             item_id=item_id,
@@ -266,7 +267,7 @@ def _transcription_event(item_id: str, content_index: int, result: Transcription
             end=result.end,
         )
     if isinstance(result, TranscriptCompleted):
-        if result.seconds < 0:
+        if not 0 <= result.seconds < inf:
             raise LocalProtocolError(f"{result.seconds} seconds of audio", rule="R-T2")
         return m.ConversationItemInputAudioTranscriptionCompleted(
             item_id=item_id,

@@ -305,7 +305,7 @@ def _retrieve(session: ClientSession, event: m.ConversationItemRetrieve) -> Prob
 def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Problems:
     for param in ("audio_end_ms", "content_index"):
         value: object = getattr(event, param)
-        if not isinstance(value, int):
+        if type(value) is not int:
             fields: dict[str, object] = {"param": param, "expected": "an integer", "actual": type(value).__name__}
             yield _as_error(Refusal("invalid_type", fields), rule="R-C5")
             return

@@ -6,7 +6,7 @@ is named for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from msgspec import UNSET, Struct, convert
 
@@ -167,6 +167,10 @@ class OutputItemState(Struct, frozen=True):
     content_index: int
 
 
+_KINDS: Final = frozenset(get_args(ItemKind))
+_ENDS: Final = frozenset({"completed", "incomplete", "failed"})
+
+
 class Spoken(Struct, frozen=True):
     """How much audio an item of the conversation has, in its own format; a cut shortens it."""
 
@@ -303,11 +307,16 @@ class Responder:
         """Why a piece of content does not fit where it came, before anything changes (L3)."""
         session = self._session
         if isinstance(content, ResponseFinished):
-            if not are_texts(content.reason, content.error_type, content.error_code, content.error_message):
-                return LocalProtocolError("a reason or an error holds a surrogate without its partner", rule="R-E2")
+            if content.status not in _ENDS:
+                return LocalProtocolError(f"a response does not end as {content.status!r}", rule="R-R3")
+            limits = [limit.name for limit in content.rate_limits or () if isinstance(limit.name, str)]
+            if not are_texts(content.reason, content.error_type, content.error_code, content.error_message, *limits):
+                return LocalProtocolError("the end holds a surrogate without its partner", rule="R-E2")
             return None
         outputs = self.outputs[record.id]
         if isinstance(content, ItemStarted):
+            if content.kind not in _KINDS:
+                return LocalProtocolError(f"there are no items of the kind {content.kind!r}", rule="R-C1")
             if content.output_index != len(outputs):
                 return LocalProtocolError(
                     f"output_index {content.output_index}: the next item is number {len(outputs)}", rule="R-C1"
@@ -339,6 +348,8 @@ class Responder:
             return LocalProtocolError(f"{type(content).__name__} does not fit a {output.kind} item", rule="R-P2")
         if isinstance(content, AudioDelta):
             width = output.format.bytes_per_sample
+            if not isinstance(content.audio, bytes | bytearray):
+                return LocalProtocolError(f"audio is bytes, not {type(content.audio).__name__}", rule="R-P7")
             if not content.audio or len(content.audio) % width:
                 return LocalProtocolError(
                     f"{len(content.audio)} bytes are no whole samples of {width} bytes", rule="R-P7"
