@@ -8,7 +8,7 @@ import pytest
 from adapters.test_asyncio import ONE_SOCKET, answering, both, run, stay
 from antiphon import ResponseFinished, ResponseRequested
 from antiphon import messages as m
-from antiphon.toolkit import Backoff, ErrorType, EventManager, RetryPolicy, Router
+from antiphon.toolkit import Backoff, ErrorType, EventManager, HandlerFailure, RetryPolicy, Router, StreamUpdate
 from antiphon_asyncio import AsyncConnection, ServerConnection, manage
 
 SOON = RetryPolicy(by_type=dict.fromkeys(ErrorType, Backoff(attempts=1, first_ns=1_000_000)))
@@ -143,6 +143,31 @@ def test_the_handlers_of_errors_hear_that_the_socket_was_lost() -> None:
             with pytest.raises(Exception, match="1001"):
                 await manage(connection, manager)
         assert heard == [ErrorType.CONNECTION]
+
+    run(body)
+
+
+def test_what_fails_is_reported_to_an_asynchronous_hook_and_ends_nothing() -> None:
+    async def body() -> None:
+        failed: list[str] = []
+        async with both(answering("Hello")) as (connection, _):
+            manager = managing(connection)
+
+            @manager.on_error
+            async def report(failure: HandlerFailure) -> None:
+                await asyncio.sleep(0)
+                failed.append(failure.pattern)
+
+            async def fail(update: StreamUpdate) -> None:
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+
+            manager.streams.on_done("text", fail)
+            manager.router.on("session.created", lambda event: 1 / 0)
+            manager.router.on("response.done", lambda event: connection.close())
+            await manager.send(m.ResponseCreate())
+            await manage(connection, manager)
+        assert failed == ["session.created", "text.done"]
 
     run(body)
 

@@ -190,9 +190,11 @@ def test_one_hook_hears_of_all_handlers_that_raise() -> None:
     manager.router.on_all(lambda event: 1 / 0)
     manager.errors.on_all(lambda error: 1 / 0)
     manager.history.on("added", lambda change: 1 / 0)
+    manager.streams.on_delta(StreamKind.TEXT, lambda update: 1 / 0)
     manager.feed(failure())
     manager.feed(event("conversation.item.added", item=said("a"), previous_item_id=None))
-    assert len(failed) == 4
+    manager.feed(event("response.output_text.delta", delta="x", **at("r", "a")))
+    assert len(failed) == 6
 
 
 def test_asynchronous_handlers_are_awaited_in_order() -> None:
@@ -205,8 +207,10 @@ def test_asynchronous_handlers_are_awaited_in_order() -> None:
 
     manager.router.on("error", hear)
     manager.errors.on_all(hear)
+    manager.streams.on_delta(StreamKind.TEXT, hear)
     asyncio.run(manager.feed_async(failure()))
-    assert heard == ["error", "server_error"]
+    asyncio.run(manager.feed_async(event("response.output_text.delta", delta="x", **at("r", "a"))))
+    assert heard == ["error", "server_error", "text.delta"]
 
 
 def test_what_asynchronous_handlers_raise_is_raised_together() -> None:

@@ -11,7 +11,7 @@ import trio
 
 from antiphon import Conversation
 from antiphon import messages as m
-from antiphon.toolkit import StreamKind, Streams, StreamUpdate
+from antiphon.toolkit import HandlerFailure, StreamKind, Streams, StreamUpdate
 
 AUDIO = pybase64.b64encode(bytes(4800)).decode()  # 100 ms of PCM16 at 24 kHz
 
@@ -174,12 +174,73 @@ def test_callbacks_hear_of_their_kind_in_order() -> None:
     assert seen == [("first", "a", "a"), ("second", "a", "a"), ("first", "b", "ab"), ("second", "b", "ab")]
 
 
-def test_a_callback_that_raises_loses_nothing_of_the_stream() -> None:
+def fails(_update: StreamUpdate) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_callback_that_raises_stops_no_other_and_loses_nothing_of_the_stream() -> None:
     streams = Streams()
-    streams.on_delta("text", lambda _update: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    heard: list[StreamUpdate] = []
+    streams.on_delta("text", fails)
+    streams.on_delta("text", heard.append)
+    with pytest.raises(ExceptionGroup) as caught:
         streams.feed(text("a"))
+    assert [type(each) for each in caught.value.exceptions] == [ZeroDivisionError]
+    assert [update.delta for update in heard] == ["a"]
     assert texts(streams) == {"item": "a"}
+
+
+@pytest.mark.parametrize("end", [done("cancelled"), cut(0)])
+def test_a_callback_that_raises_leaves_no_other_stream_open(end: m.ServerEvent) -> None:
+    streams = Streams()
+    streams.feed(text("a", response="resp"))
+    streams.feed(said("b", response="resp"))
+    streams.on_done("text", fails)
+    streams.on_done("transcript", fails)
+    with pytest.raises(ExceptionGroup) as caught:
+        streams.feed(end)
+    assert len(caught.value.exceptions) == 2
+    assert [each.done for each in streams.streams.values()] == [True, True]
+
+
+def test_what_callbacks_raise_is_reported_to_a_hook() -> None:
+    streams = Streams()
+    failures: list[HandlerFailure] = []
+    streams.updates.on_error(failures.append)
+    streams.on_delta("text", fails)
+    (update,) = streams.feed(text("a"))
+    assert [(each.event, each.handler, each.pattern) for each in failures] == [(update, fails, "text.delta")]
+
+
+def test_asynchronous_callbacks_are_awaited_before_the_next_is_called() -> None:
+    streams = Streams()
+    heard: list[str] = []
+
+    async def slow(update: StreamUpdate) -> None:
+        await trio.lowlevel.checkpoint()
+        heard.append(f"slow {update.type}")
+
+    streams.on_delta("text", slow)
+    streams.on_delta("text", lambda update: heard.append(f"quick {update.type}"))
+    streams.on_done("text", slow)
+    trio.run(streams.feed_async, text("a"))
+    trio.run(streams.feed_async, done())
+    assert heard == ["slow text.delta", "quick text.delta", "slow text.done"]
+
+
+def test_an_asynchronous_callback_is_refused_where_nobody_awaits_it() -> None:
+    async def slow(_update: StreamUpdate) -> None: ...
+
+    streams = Streams()
+    streams.on_delta("text", slow)
+    with pytest.raises(ExceptionGroup) as caught:
+        streams.feed(text("a"))
+    assert "feed_async" in str(caught.value.exceptions[0])
+
+
+def test_a_callback_for_a_kind_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="video"):
+        Streams().on_delta("video", fails)
 
 
 def test_streams_read_from_an_iterable() -> None:
@@ -193,10 +254,18 @@ def test_streams_read_from_an_asynchronous_iterable() -> None:
             await trio.lowlevel.checkpoint()
             yield event
 
+    heard: list[str] = []
+
+    async def hear(update: StreamUpdate) -> None:
+        heard.append(update.delta)
+
     async def main() -> str:
-        return "".join([update.delta async for update in Streams().read_async(events())])
+        streams = Streams()
+        streams.on_delta("text", hear)
+        return "".join([update.delta async for update in streams.read_async(events())])
 
     assert trio.run(main) == "ab"
+    assert heard == ["a", "b"]
 
 
 def test_the_names_of_the_beta_are_the_same_streams() -> None:

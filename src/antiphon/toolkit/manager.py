@@ -36,7 +36,7 @@ from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.export import commands_of
 from antiphon.toolkit.history import History
 from antiphon.toolkit.retry import Retrier, RetryPolicy
-from antiphon.toolkit.router import HandlerFailure, Router
+from antiphon.toolkit.router import HandlerFailure, Router, route_all, route_all_async
 from antiphon.toolkit.sequence import FLOWS, Flow, FlowMatch
 from antiphon.toolkit.streams import Streams
 from antiphon.toolkit.tables import MEASURES, csv_lines, measure_rows
@@ -134,35 +134,24 @@ class EventManager(Generic[R]):
         """Take what the session did, or, listening by itself, what a server said. ``now``: ns of a clock that does not
         go back; without it nothing is timed. Answers the events that came of it.
 
-        Calls the handlers: of the event, then of the items that it changed, then of the error that it is. What they and
-        the callbacks of ``streams`` raise is raised together, as an `ExceptionGroup`, when all were called; with a hook
-        (`on_error`), only what the callbacks of ``streams`` raise.
+        Calls the handlers: of what grew (``streams``), of the event, then of the items that it changed, then of the
+        error that it is. What they raise is raised together, as an `ExceptionGroup`, when all were called; with a hook
+        (`on_error`), it is reported instead. An asynchronous one has failed (`TypeError`): it wants `feed_async`.
         """
         events: list[AnyEvent] = []
-        failures: list[Exception] = []
-        for action in self._actions(thing, now):
-            for router, event in self._note(action, now, events, failures):
-                try:
-                    router.route(event)
-                except ExceptionGroup as group:
-                    failures.extend(group.exceptions)
-        return _told(events, failures)
+        route_all(told for action in self._actions(thing, now) for told in self._note(action, now, events))
+        return tuple(events)
 
     async def feed_async(self, thing: Said, now: Instant | None = None) -> tuple[AnyEvent, ...]:
         """As `feed`, and awaits what handlers return, each before the next is called."""
         events: list[AnyEvent] = []
-        failures: list[Exception] = []
-        for action in self._actions(thing, now):
-            for router, event in self._note(action, now, events, failures):
-                try:
-                    await router.route_async(event)
-                except ExceptionGroup as group:
-                    failures.extend(group.exceptions)
-        return _told(events, failures)
+        await route_all_async(told for action in self._actions(thing, now) for told in self._note(action, now, events))
+        return tuple(events)
 
     def on_error(self, hook: Callable[[HandlerFailure], object]) -> Callable[[HandlerFailure], object]:
-        """What is to hear of handlers that raise, of events, changes and errors; usable as a decorator."""
-        for router in (self.router, self.history.changes, self.errors):
+        """What is to hear of handlers that raise, of events, streams, changes and errors; usable as a decorator. It may
+        be asynchronous where handlers may."""
+        for router in (self.router, self.streams.updates, self.history.changes, self.errors):
             router.on_error(hook)
         return hook
 
@@ -287,7 +276,7 @@ class EventManager(Generic[R]):
         if now is not None:
             self._now = max(self._now, now)
 
-    def _note(self, action: Action, now: Instant | None, events: list[AnyEvent], failures: list[Exception]) -> Routed:
+    def _note(self, action: Action, now: Instant | None, events: list[AnyEvent]) -> Routed:
         """Every part's share of ``action``; answers who is to be called with what."""
         routed: Routed = []
         error: RealtimeError | None = None
@@ -296,10 +285,7 @@ class EventManager(Generic[R]):
             event: Any = action.event
             events.append(event)
             self._count("server", event, now)
-            try:
-                self.streams.feed(event)
-            except Exception as failure:
-                failures.append(failure)
+            routed += [(self.streams.updates, update) for update in self.streams.note(event)]
             routed.append((self.router, event))
             if isinstance(event, m.Error):  # the retrier is told of what may tell of errors; most comes by the hundred
                 self.retrier.observe(action, self._now)
@@ -335,9 +321,3 @@ class EventManager(Generic[R]):
         self.analytics.observe(direction, event, now)
         event_id = event.event_id if isinstance(event.event_id, str) else ""
         self._recent.append(Seen(direction, event.type, event_id, now))
-
-
-def _told(events: list[AnyEvent], failures: list[Exception]) -> tuple[AnyEvent, ...]:
-    if failures:
-        raise ExceptionGroup("handlers failed", failures)
-    return tuple(events)

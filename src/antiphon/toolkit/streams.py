@@ -10,6 +10,9 @@ deltas interleave. A `Stream` is one of them, known by its `StreamKey`. `Streams
 * ``conversation.item.truncated`` leaves the words that were heard, by the rule of the conversation; given the
   conversation of a session, its own words are taken, so that both always say the same.
 
+Callbacks are called as a `Router` calls handlers: one that raises stops no other, and asynchronous ones are awaited by
+`Streams.feed_async` and `Streams.read_async`.
+
 Memory is bounded: the oldest finished streams go first, then the oldest of all.
 """
 
@@ -28,7 +31,7 @@ from antiphon.engine.conversation import Conversation
 from antiphon.engine.conversation.text import TextStream, heard_prefix
 from antiphon.messages import Malformed
 from antiphon.toolkit.event_types import aliases_of
-from antiphon.toolkit.router import Typed
+from antiphon.toolkit.router import Router, Typed, route_all, route_all_async
 
 __all__ = ["Stream", "StreamKey", "StreamKind", "StreamUpdate", "Streams"]
 
@@ -87,10 +90,12 @@ class Stream:
 
 
 class StreamUpdate(Struct, frozen=True, gc=False):
-    """What one event did to one stream: ``delta`` is what was added (base64 for audio), empty at the end."""
+    """What one event did to one stream: ``delta`` is what was added (base64 for audio), empty at the end. ``type`` is
+    its kind and which of both it was: ``text.delta``, ``text.done`` and so on."""
 
     stream: Stream
     delta: str
+    type: str
 
     @property
     def pcm(self) -> bytes:
@@ -98,14 +103,18 @@ class StreamUpdate(Struct, frozen=True, gc=False):
         return pybase64.b64decode(self.delta, validate=True)
 
     def __repr__(self) -> str:
-        return f"StreamUpdate(stream={self.stream!r}, delta=<{len(self.delta)} characters>)"
+        return f"StreamUpdate(stream={self.stream!r}, delta=<{len(self.delta)} characters>, type={self.type!r})"
 
 
 Callback = Callable[[StreamUpdate], object]
 
+_GREW: Final[Mapping[StreamKind, str]] = {kind: f"{kind}.delta" for kind in StreamKind}
+_ENDED: Final[Mapping[StreamKind, str]] = {kind: f"{kind}.done" for kind in StreamKind}
+
 
 class Streams:
-    """The streams of a conversation.
+    """The streams of a conversation. ``updates`` is the router that calls the callbacks: `Router.on_error` of it has
+    what they raise reported.
 
     ``conversation``: that of the session the events come from; its words are then used for what was cut.
     ``format``: of the model's audio, to know how long it is; asked for when there is no conversation.
@@ -131,8 +140,7 @@ class Streams:
         self._max_bytes = max_bytes
         self._streams: dict[StreamKey, Stream] = {}
         self._bytes = 0
-        self._on_delta: dict[StreamKind, list[Callback]] = {}
-        self._on_done: dict[StreamKind, list[Callback]] = {}
+        self.updates: Router[StreamUpdate] = Router()
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -150,35 +158,54 @@ class Streams:
     def on_delta(self, kind: StreamKind | str, callback: Callback) -> Callback:
         """Call ``callback`` with each `StreamUpdate` that adds something to a stream of this kind.
 
-        Callbacks are called in the order in which they were given; what one raises is raised out of `feed`, when the
-        stream has grown already.
+        Callbacks are called in the order in which they were given, when the stream has grown already. Raises ValueError
+        for a kind that does not exist.
         """
-        self._on_delta.setdefault(StreamKind(kind), []).append(callback)
+        self.updates.on(_GREW[StreamKind(kind)], callback)
         return callback
 
     def on_done(self, kind: StreamKind | str, callback: Callback) -> Callback:
-        """Call ``callback`` once for each stream of this kind that ends, and once more if it is cut later."""
-        self._on_done.setdefault(StreamKind(kind), []).append(callback)
+        """Call ``callback`` once for each stream of this kind that ends, and once more if it is cut later. Raises as
+        `on_delta`."""
+        self.updates.on(_ENDED[StreamKind(kind)], callback)
         return callback
 
     # -- events in -----------------------------------------------------------------------------------------------------
 
     def feed(self, event: Typed) -> tuple[StreamUpdate, ...]:
-        """Take an event; answers what it did. Events that concern no stream do nothing."""
+        """Take an event; answers what it did. Events that concern no stream do nothing.
+
+        Calls the callbacks. What they raise is raised together, as an `ExceptionGroup`, when all of them were called,
+        unless ``updates.on_error`` has a hook. An asynchronous one has failed (`TypeError`): it wants `feed_async`.
+        """
+        updates = self.note(event)
+        if updates:
+            route_all([(self.updates, update) for update in updates])
+        return updates
+
+    async def feed_async(self, event: Typed) -> tuple[StreamUpdate, ...]:
+        """As `feed`, and awaits what callbacks return, each before the next is called."""
+        updates = self.note(event)
+        await route_all_async([(self.updates, update) for update in updates])
+        return updates
+
+    def note(self, event: Typed) -> tuple[StreamUpdate, ...]:
+        """As `feed`, but no callback is called."""
         feeder = _FEEDERS.get(event.type)
         if feeder is None or type(event) is Malformed:  # what could not be read says nothing of where it belongs
             return ()
         return feeder(self, event)
 
     def read(self, events: Iterable[Typed]) -> Iterator[StreamUpdate]:
-        """The updates of these events, as they come."""
+        """The updates of these events, as they come. Raises as `feed`."""
         for event in events:
             yield from self.feed(event)
 
     async def read_async(self, events: AsyncIterable[Typed]) -> AsyncIterator[StreamUpdate]:
-        """The updates of these events (a connection is such an iterable), as they come."""
+        """The updates of these events (a connection is such an iterable), as they come; callbacks are awaited. Raises
+        as `feed`."""
         async for event in events:
-            for update in self.feed(event):
+            for update in await self.feed_async(event):
                 yield update
 
     def _grow(self, kind: StreamKind, event: Any) -> tuple[StreamUpdate, ...]:
@@ -198,10 +225,7 @@ class Streams:
             self._bytes += stream._text.append(delta)
         if self._bytes > self._max_bytes:
             self._trim()
-        update = StreamUpdate(stream, delta)
-        for callback in self._on_delta.get(kind, ()):
-            callback(update)
-        return (update,)
+        return (StreamUpdate(stream, delta, _GREW[kind]),)
 
     def _finish(self, kind: StreamKind, event: Any, whole: str | None) -> tuple[StreamUpdate, ...]:
         stream = self._at(kind, event)
@@ -213,10 +237,7 @@ class Streams:
 
     def _end(self, stream: Stream) -> StreamUpdate:
         stream.done = True
-        update = StreamUpdate(stream, "")
-        for callback in self._on_done.get(stream.kind, ()):
-            callback(update)
-        return update
+        return StreamUpdate(stream, "", _ENDED[stream.kind])
 
     def _finish_response(self, event: Any) -> tuple[StreamUpdate, ...]:
         ended = []
