@@ -8,6 +8,7 @@ from typing import Any
 import pybase64
 import pytest
 import trio
+from msgspec import UNSET
 
 from antiphon import Conversation
 from antiphon import messages as m
@@ -120,9 +121,56 @@ def test_of_a_cut_stream_the_words_are_left_that_were_heard() -> None:
     for _ in range(10):
         streams.feed(sound())
     streams.feed(said("one two three four five six"))
-    (update,) = streams.feed(cut(500))
+    (_, update) = streams.feed(cut(500))
     assert update.stream.text == "one two three"
     assert update.stream.cut
+
+
+@pytest.mark.parametrize(("ms", "heard"), [(50, 2400), (100, 4800), (900, 4800), (-1, 0)])
+@pytest.mark.parametrize("keep_audio", [True, False])
+def test_of_a_cut_stream_the_audio_is_left_that_was_heard(ms: int, heard: int, keep_audio: bool) -> None:
+    streams = Streams(keep_audio=keep_audio)
+    streams.feed(sound())
+    (update,) = streams.feed(cut(ms))
+    assert (update.type, update.stream.cut, update.stream.done) == ("audio.done", True, True)
+    assert update.stream.audio_bytes == heard
+    assert update.stream.audio == bytes(heard if keep_audio else 0)
+
+
+def test_a_second_cut_at_the_same_place_leaves_the_same_words() -> None:
+    streams = Streams()
+    streams.feed(sound())
+    streams.feed(said("one two three four"))
+    streams.feed(cut(50))
+    streams.feed(cut(50))
+    assert streams.of_item("item", "transcript")[0].text == "one two"
+
+
+def test_audio_is_as_long_as_the_format_says_that_the_session_names() -> None:
+    streams = Streams(keep_audio=True)
+    for output in (m.AudioOutput(format=m.AudioFormat(type="audio/pcmu")), m.AudioOutput(), UNSET):
+        session = m.RealtimeSession(audio=m.AudioConfig(output=output))
+        streams.feed(m.SessionCreated(session=session))
+    streams.feed(m.SessionUpdated(session=m.RealtimeSession()))
+    streams.feed(sound())
+    (update,) = streams.feed(cut(50))
+    assert update.stream.audio_bytes == 400
+
+
+def test_the_arguments_of_a_call_are_not_cut() -> None:
+    streams = Streams()
+    where = {"response_id": "resp", "item_id": "item", "output_index": 1}
+    streams.feed(m.ResponseFunctionCallArgumentsDelta(call_id="c", delta="{}", **where))
+    assert streams.feed(cut(0)) == ()
+
+
+def test_a_delta_that_is_no_base64_takes_nothing_of_the_audio_around_it() -> None:
+    streams = Streams(keep_audio=True)
+    streams.feed(sound())
+    streams.feed(m.ResponseOutputAudioDelta(delta="abc", **place()))
+    streams.feed(sound())
+    (stream,) = streams.of_item("item")
+    assert (stream.audio, stream.audio_bytes, stream.deltas) == (bytes(9600), 9600, 3)
 
 
 def test_stragglers_do_not_lengthen_what_was_cut() -> None:

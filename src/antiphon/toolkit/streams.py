@@ -7,8 +7,8 @@ deltas interleave. A `Stream` is one of them, known by its `StreamKey`. `Streams
 
 * The whole value of a ``done`` event replaces what the deltas said.
 * ``response.done`` ends what is still open: then `Stream.interrupted` is true, and `Stream.text` is what had come.
-* ``conversation.item.truncated`` leaves the words that were heard, by the rule of the conversation; given the
-  conversation of a session, its own words are taken, so that both always say the same.
+* ``conversation.item.truncated`` leaves the audio that was heard, and its words, by the rule of the conversation; given
+  the conversation of a session, its own words are taken, so that both always say the same.
 
 Callbacks are called as a `Router` calls handlers: one that raises stops no other, and asynchronous ones are awaited by
 `Streams.feed_async` and `Streams.read_async`.
@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 import pybase64
 from msgspec import Struct
 
-from antiphon.engine.audio import PCM16_24K, AudioFormat
+from antiphon.engine.audio import PCM16_24K, AudioFormat, decode_base64
 from antiphon.engine.conversation import Conversation
 from antiphon.engine.conversation.text import TextStream, heard_prefix
 from antiphon.messages import Malformed
@@ -56,7 +56,7 @@ class StreamKey(NamedTuple):
 
 class Stream:
     """One stream. ``done``: nothing more will come. ``interrupted``: its response ended first. ``cut``: only what was
-    heard is left of it. ``deltas``: how many came."""
+    heard is left of it. ``deltas``: how many came. ``audio_bytes``: how much audio came, or was heard of it."""
 
     __slots__ = ("_audio", "_text", "audio_bytes", "cut", "deltas", "done", "interrupted", "key")
 
@@ -66,7 +66,7 @@ class Stream:
         self.done = self.interrupted = self.cut = False
         self.audio_bytes = 0
         self._text = TextStream()
-        self._audio: list[str] | None = None
+        self._audio = bytearray()
 
     @property
     def kind(self) -> StreamKind:
@@ -80,8 +80,9 @@ class Stream:
 
     @property
     def audio(self) -> bytes:
-        """The sound so far, in the format of the session; empty unless `Streams` was told to ``keep_audio``."""
-        return b"".join(map(pybase64.b64decode, self._audio or ()))
+        """The sound so far, in the format of the session, without deltas that were no base64. Empty unless `Streams`
+        was told to ``keep_audio``."""
+        return bytes(self._audio)
 
     def __repr__(self) -> str:
         what = f"{self.audio_bytes} bytes" if self.kind is StreamKind.AUDIO else f"{len(self.text)} characters"
@@ -117,9 +118,9 @@ class Streams:
     what they raise reported.
 
     ``conversation``: that of the session the events come from; its words are then used for what was cut.
-    ``format``: of the model's audio, to know how long it is; asked for when there is no conversation.
-    ``keep_audio``: hold the sound too. ``max_streams``, ``max_bytes`` (of text in UTF-8 and of audio in base64): what
-    is held at most; both at least 1.
+    ``format``: of the model's audio, to know how long it is, until an event of the session names it.
+    ``keep_audio``: hold the sound too. ``max_streams``, ``max_bytes`` (of text in UTF-8 and of audio): what is held at
+    most; both at least 1.
     """
 
     def __init__(
@@ -215,12 +216,13 @@ class Streams:
             return ()  # a straggler: the whole is known, or the listener has been cut off
         stream.deltas += 1
         if kind is StreamKind.AUDIO:
-            stream.audio_bytes += len(delta) * 3 // 4 - delta[-2:].count("=")
             if self._keep_audio:
-                if stream._audio is None:
-                    stream._audio = []
-                stream._audio.append(delta)
-                self._bytes += len(delta)
+                audio = decode_base64(delta) or b""
+                stream.audio_bytes += len(audio)
+                stream._audio += audio
+                self._bytes += len(audio)
+            else:
+                stream.audio_bytes += len(delta) * 3 // 4 - delta[-2:].count("=")
         else:
             self._bytes += stream._text.append(delta)
         if self._bytes > self._max_bytes:
@@ -252,11 +254,22 @@ class Streams:
         mine = [each for each in self.of_item(event.item_id) if each.key.content_index == event.content_index]
         sound = next((each.audio_bytes for each in mine if each.kind is StreamKind.AUDIO), 0)
         for stream in mine:
-            if stream.kind in (StreamKind.TEXT, StreamKind.TRANSCRIPT):
+            if stream.kind is StreamKind.ARGUMENTS:
+                continue
+            if stream.kind is StreamKind.AUDIO:
+                self._silence(stream, event.audio_end_ms)
+            else:
                 self._replace(stream, self._heard(stream, event.audio_end_ms, sound))
-                stream.cut = True
-                cut.append(self._end(stream))
+            stream.cut = True
+            cut.append(self._end(stream))
         return tuple(cut)
+
+    def _silence(self, stream: Stream, audio_end_ms: int) -> None:
+        """Of audio the beginning is left that was heard."""
+        heard = self._format.samples_for_ms(max(0, audio_end_ms)) * self._format.bytes_per_sample
+        stream.audio_bytes = min(stream.audio_bytes, heard)
+        self._bytes -= max(0, len(stream._audio) - heard)
+        del stream._audio[heard:]
 
     def _heard(self, stream: Stream, audio_end_ms: int, audio_bytes: int) -> str:
         node = None if self._conversation is None else self._conversation.get(stream.key.item_id)
@@ -265,6 +278,13 @@ class Streams:
             return known.heard
         received_ms = self._format.ms(audio_bytes // self._format.bytes_per_sample) if audio_bytes else None
         return heard_prefix(stream.text, audio_end_ms, received_ms)
+
+    def _session(self, event: Any) -> tuple[StreamUpdate, ...]:
+        audio = event.session.audio
+        output = getattr(audio, "output", None) if audio else None
+        named = output.format if output else None
+        self._format = (AudioFormat.from_session(named) if named else None) or self._format
+        return ()
 
     # -- what is held --------------------------------------------------------------------------------------------------
 
@@ -291,7 +311,7 @@ class Streams:
                 if len(self._streams) <= self._max_streams and self._bytes <= self._max_bytes:
                     return
                 gone = self._streams.pop(key)
-                self._bytes -= gone._text.text_bytes + sum(map(len, gone._audio or ()))
+                self._bytes -= gone._text.text_bytes + len(gone._audio)
 
 
 Feeder = Callable[[Streams, Any], tuple[StreamUpdate, ...]]
@@ -322,6 +342,8 @@ _BY_GA_NAME: Final[Mapping[str, Feeder]] = {
     "response.mcp_call_arguments.done": _ends(StreamKind.ARGUMENTS, "arguments"),
     "response.done": Streams._finish_response,
     "conversation.item.truncated": Streams._truncate,
+    "session.created": Streams._session,
+    "session.updated": Streams._session,
 }
 
 _FEEDERS: Final[Mapping[str, Feeder]] = {
