@@ -348,14 +348,106 @@ def test_what_is_held_is_bounded_in_bytes(keep_audio: bool) -> None:
     for number in range(50):
         streams.feed(sound(item=f"item{number}"))
         streams.feed(text("word" * 1000, item=f"item{number}"))
-    assert len(texts(streams)) <= 5
-    assert streams.of_item("item49", "text")
+    assert 12_000 <= sum(each.held_bytes for each in streams.streams.values()) <= 20_000
+    assert texts(streams)["item49"] == "word" * 1000
 
 
-def test_the_newest_stream_is_never_forgotten() -> None:
-    streams = Streams(max_bytes=1)
-    streams.feed(text("more than one byte"))
-    assert texts(streams) == {"item": "more than one byte"}
+@pytest.mark.parametrize("keep_audio", [True, False])
+def test_not_even_one_stream_holds_more_than_the_bound(keep_audio: bool) -> None:
+    streams = Streams(max_bytes=5000, keep_audio=keep_audio)
+    for _ in range(10):
+        streams.feed(sound())
+        streams.feed(text("word" * 1000))
+        assert sum(each.held_bytes for each in streams.streams.values()) <= 5000
+
+
+def test_a_stream_for_which_there_is_no_room_says_so_and_is_told_to_its_end() -> None:
+    streams = Streams(max_bytes=4)
+    told: list[str] = []
+    streams.on_delta("text", lambda update: told.append(update.delta))
+    streams.on_done("text", lambda update: told.append(repr(update.stream)))
+    for delta in ("abc", "def", "g"):
+        streams.feed(text(delta))
+    (stream,) = streams.of_item("item")
+    assert (stream.text, stream.lost, stream.deltas) == ("", True, 3)
+    streams.feed(done("cancelled"))
+    assert told == ["abc", "def", "g", "<Stream text of 'item': 0 characters, interrupted, lost>"]
+
+
+def test_audio_for_which_there_is_no_room_is_lost_and_still_counted() -> None:
+    streams = Streams(max_bytes=5000, keep_audio=True)
+    for _ in range(3):
+        streams.feed(sound())
+    (stream,) = streams.of_item("item")
+    assert (stream.lost, stream.audio, stream.audio_bytes) == (True, b"", 14_400)
+
+
+def test_what_was_lost_is_held_again_once_its_whole_value_came_and_fits() -> None:
+    streams = Streams(max_bytes=6)
+    for delta in ("123", "4567"):
+        streams.feed(text(delta))
+    assert streams.of_item("item")[0].lost
+    streams.feed(m.ResponseOutputTextDone(text="123456", **place()))
+    (stream,) = streams.of_item("item")
+    assert (stream.text, stream.lost) == ("123456", False)
+
+
+def test_a_whole_value_that_does_not_fit_is_lost_too() -> None:
+    streams = Streams(max_bytes=6)
+    (update,) = streams.feed(m.ResponseOutputTextDone(text="1234567", **place()))
+    assert (update.stream.text, update.stream.lost, update.stream.done) == ("", True, True)
+
+
+def test_of_streams_side_by_side_the_older_is_lost_and_never_begins_in_its_middle() -> None:
+    streams = Streams(max_bytes=3)
+    for event in (text("a", item="one"), text("x", item="two"), text("y", item="two"), text("z", item="two")):
+        streams.feed(event)
+    streams.feed(text("b", item="one"))
+    assert texts(streams) == {"one": "", "two": "xyz"}
+    assert [each.lost for each in streams.streams.values()] == [True, False]
+
+
+def test_an_open_stream_that_had_to_go_is_known_again_as_lost_and_its_end_is_told() -> None:
+    streams = Streams(max_streams=1)
+    ended: list[tuple[str, str, bool]] = []
+    streams.on_done(
+        "text", lambda update: ended.append((update.stream.key.item_id, update.stream.text, update.stream.lost))
+    )
+    for delta in "ab":
+        for item in ("one", "two"):
+            streams.feed(text(delta, item=item))
+    streams.feed(m.ResponseOutputTextDone(text="ab", **place(item="one")))
+    streams.feed(done("cancelled"))
+    streams.feed(done("cancelled"))
+    assert ended == [("one", "ab", False), ("two", "", True)]
+
+
+def test_open_streams_that_had_to_go_are_remembered_up_to_a_bound() -> None:
+    streams = Streams(max_streams=2)
+    for number in range(10):
+        streams.feed(text("a", item=f"item{number}"))
+    assert list(texts(streams)) == ["item8", "item9"]
+    assert len(streams.feed(done("cancelled"))) == 4
+
+
+def test_what_is_lost_stays_so_when_it_is_cut_unless_the_conversation_knows_its_words() -> None:
+    conversation = Conversation()
+    conversation.add(m.MessageItem(id="known", role="assistant", content=[]), None)
+    conversation.text_done("known", 0, "one two three four")
+    conversation.truncate("known", 0, 200, 400)
+    streams = Streams(max_bytes=10, conversation=conversation)
+    for item in ("known", "unknown"):
+        streams.feed(said("one two three four", item=item))
+        streams.feed(cut(200, item=item))
+    assert [(each.text, each.lost) for each in streams.streams.values()] == [("one two", False), ("", True)]
+
+
+def test_a_finished_stream_that_is_forgotten_can_still_be_read_by_who_has_it() -> None:
+    streams = Streams(max_streams=1)
+    (update,) = streams.feed(m.ResponseOutputTextDone(text="whole", **place()))
+    streams.feed(text("a", item="other"))
+    assert list(texts(streams)) == ["other"]
+    assert (update.stream.text, update.stream.lost) == ("whole", False)
 
 
 def test_no_audio_is_printed() -> None:

@@ -13,7 +13,9 @@ deltas interleave. A `Stream` is one of them, known by its `StreamKey`. `Streams
 Callbacks are called as a `Router` calls handlers: one that raises stops no other, and asynchronous ones are awaited by
 `Streams.feed_async` and `Streams.read_async`.
 
-Memory is bounded: the oldest finished streams go first, then the oldest of all.
+Memory is bounded: the oldest finished streams go first. Then the oldest open ones are `Stream.lost`, for a text that
+begins in its middle would say what nobody said: they hold nothing any more, while their deltas and their end are told
+as before, and a whole value at the end is held again.
 """
 
 from __future__ import annotations
@@ -56,14 +58,15 @@ class StreamKey(NamedTuple):
 
 class Stream:
     """One stream. ``done``: nothing more will come. ``interrupted``: its response ended first. ``cut``: only what was
-    heard is left of it. ``deltas``: how many came. ``audio_bytes``: how much audio came, or was heard of it."""
+    heard is left of it. ``lost``: there was no room for it, so `text` and `audio` are empty. ``deltas``: how many came.
+    ``audio_bytes``: how much audio came, or was heard of it."""
 
-    __slots__ = ("_audio", "_text", "audio_bytes", "cut", "deltas", "done", "interrupted", "key")
+    __slots__ = ("_audio", "_text", "audio_bytes", "cut", "deltas", "done", "interrupted", "key", "lost")
 
     def __init__(self, key: StreamKey) -> None:
         self.key = key
         self.deltas = 0
-        self.done = self.interrupted = self.cut = False
+        self.done = self.interrupted = self.cut = self.lost = False
         self.audio_bytes = 0
         self._text = TextStream()
         self._audio = bytearray()
@@ -84,10 +87,15 @@ class Stream:
         was told to ``keep_audio``."""
         return bytes(self._audio)
 
+    @property
+    def held_bytes(self) -> int:
+        """How much is held of it: of text in UTF-8, and of audio."""
+        return self._text.text_bytes + len(self._audio)
+
     def __repr__(self) -> str:
         what = f"{self.audio_bytes} bytes" if self.kind is StreamKind.AUDIO else f"{len(self.text)} characters"
         state = "cut" if self.cut else "interrupted" if self.interrupted else "done" if self.done else "open"
-        return f"<Stream {self.kind} of {self.key.item_id!r}: {what}, {state}>"
+        return f"<Stream {self.kind} of {self.key.item_id!r}: {what}, {state}{', lost' if self.lost else ''}>"
 
 
 class StreamUpdate(Struct, frozen=True, gc=False):
@@ -120,7 +128,7 @@ class Streams:
     ``conversation``: that of the session the events come from; its words are then used for what was cut.
     ``format``: of the model's audio, to know how long it is, until an event of the session names it.
     ``keep_audio``: hold the sound too. ``max_streams``, ``max_bytes`` (of text in UTF-8 and of audio): what is held at
-    most; both at least 1.
+    most; both at least 1. Of as many open streams as ``max_streams`` it is remembered that they were lost.
     """
 
     def __init__(
@@ -140,6 +148,7 @@ class Streams:
         self._max_streams = max_streams
         self._max_bytes = max_bytes
         self._streams: dict[StreamKey, Stream] = {}
+        self._forgotten: dict[StreamKey, Stream] = {}  # open ones for which there is no room; they hold nothing
         self._bytes = 0
         self.updates: Router[StreamUpdate] = Router()
 
@@ -219,14 +228,15 @@ class Streams:
             if self._keep_audio:
                 audio = decode_base64(delta) or b""
                 stream.audio_bytes += len(audio)
-                stream._audio += audio
-                self._bytes += len(audio)
+                if not stream.lost:
+                    stream._audio += audio
+                    self._bytes += len(audio)
             else:
                 stream.audio_bytes += len(delta) * 3 // 4 - delta[-2:].count("=")
-        else:
+        elif not stream.lost:
             self._bytes += stream._text.append(delta)
         if self._bytes > self._max_bytes:
-            self._trim()
+            self._fit(stream)
         return (StreamUpdate(stream, delta, _GREW[kind]),)
 
     def _finish(self, kind: StreamKind, event: Any, whole: str | None) -> tuple[StreamUpdate, ...]:
@@ -235,6 +245,7 @@ class Streams:
             return ()
         if whole is not None:
             self._replace(stream, whole)
+            self._fit(stream)
         return (self._end(stream),)
 
     def _end(self, stream: Stream) -> StreamUpdate:
@@ -243,7 +254,9 @@ class Streams:
 
     def _finish_response(self, event: Any) -> tuple[StreamUpdate, ...]:
         ended = []
-        for stream in [each for each in self._streams.values() if each.key.response_id == event.response.id]:
+        known = (*self._streams.values(), *self._forgotten.values())
+        for stream in [each for each in known if each.key.response_id == event.response.id]:
+            self._forgotten.pop(stream.key, None)
             if not stream.done:
                 stream.interrupted = True
                 ended.append(self._end(stream))
@@ -259,9 +272,13 @@ class Streams:
             if stream.kind is StreamKind.AUDIO:
                 self._silence(stream, event.audio_end_ms)
             else:
-                self._replace(stream, self._heard(stream, event.audio_end_ms, sound))
+                heard = self._heard(stream, event.audio_end_ms, sound)
+                if heard is not None:
+                    self._replace(stream, heard)
             stream.cut = True
             cut.append(self._end(stream))
+        if cut:
+            self._fit(cut[-1].stream)
         return tuple(cut)
 
     def _silence(self, stream: Stream, audio_end_ms: int) -> None:
@@ -271,11 +288,14 @@ class Streams:
         self._bytes -= max(0, len(stream._audio) - heard)
         del stream._audio[heard:]
 
-    def _heard(self, stream: Stream, audio_end_ms: int, audio_bytes: int) -> str:
+    def _heard(self, stream: Stream, audio_end_ms: int, audio_bytes: int) -> str | None:
+        """The words that were heard; None where nobody knows them any more."""
         node = None if self._conversation is None else self._conversation.get(stream.key.item_id)
         known = None if node is None else node.cuts.get(stream.key.content_index)
         if known is not None:
             return known.heard
+        if stream.lost:
+            return None
         received_ms = self._format.ms(audio_bytes // self._format.bytes_per_sample) if audio_bytes else None
         return heard_prefix(stream.text, audio_end_ms, received_ms)
 
@@ -293,25 +313,47 @@ class Streams:
         key = StreamKey(event.response_id, event.item_id, index, kind)
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = Stream(key)
-            if len(self._streams) > self._max_streams:
-                self._trim()
+            forgotten = self._forgotten.pop(key, None)
+            stream = self._streams[key] = Stream(key) if forgotten is None else forgotten
+            self._fit(stream)
         return stream
 
     def _replace(self, stream: Stream, text: str) -> None:
         self._bytes -= stream._text.text_bytes
         stream._text.replace(text)
+        stream.lost = False
         self._bytes += stream._text.text_bytes
 
-    def _trim(self) -> None:
-        """Forget the oldest, finished ones first, but never the newest."""
-        newest = next(reversed(self._streams))
-        for finished in (True, False):
-            for key in [key for key, each in self._streams.items() if each.done is finished and key != newest]:
-                if len(self._streams) <= self._max_streams and self._bytes <= self._max_bytes:
-                    return
-                gone = self._streams.pop(key)
-                self._bytes -= gone._text.text_bytes + len(gone._audio)
+    def _fits(self) -> bool:
+        return len(self._streams) <= self._max_streams and self._bytes <= self._max_bytes
+
+    def _fit(self, newest: Stream) -> None:
+        """Make room for ``newest``, the one that an event is about. It stays, and loses what it holds only when there
+        would be no room for it alone."""
+        if self._fits():
+            return
+        if newest.held_bytes > self._max_bytes:
+            self._lose(newest)
+        others = [each for each in self._streams.values() if each is not newest]
+        for other in sorted(others, key=lambda each: not each.done):
+            if self._fits():
+                return
+            if other.done:  # who has it may still read it
+                self._bytes -= other.held_bytes
+                del self._streams[other.key]
+                continue
+            self._lose(other)
+            if len(self._streams) > self._max_streams:
+                self._forgotten[other.key] = self._streams.pop(other.key)
+                if len(self._forgotten) > self._max_streams:
+                    del self._forgotten[next(iter(self._forgotten))]
+
+    def _lose(self, stream: Stream) -> None:
+        if stream.held_bytes:
+            self._bytes -= stream.held_bytes
+            stream._text.replace("")
+            stream._audio.clear()
+            stream.lost = True
 
 
 Feeder = Callable[[Streams, Any], tuple[StreamUpdate, ...]]
