@@ -329,6 +329,24 @@ def test_the_newest_turn_is_compared_to_a_flow() -> None:
         manager.check_sequence("unheard of")
 
 
+def test_a_long_answer_is_compared_from_its_beginning() -> None:
+    manager = listening(*ANSWER[:4], *(ANSWER[4:6] * 1000), *ANSWER[6:])
+    assert manager.check_sequence("text response").matches
+    assert not manager.check_sequence(Flow("one delta", "response.created", "response.output_text.delta")).matches
+
+
+def test_what_follows_a_row_of_deltas_is_a_row_of_its_own() -> None:
+    manager = listening(*ANSWER[:4], *(ANSWER[4:6] * 3), ANSWER[6], *(ANSWER[4:6] * 3))
+    flow = Flow("", "response.created", "response.output_text.delta+", "response.output_text.done")
+    lines = manager.check_sequence(flow).lines
+    assert [(line.kind, line.count) for line in lines[-2:]] == [("same", 1), ("unexpected", 2)]
+
+
+def test_a_peer_that_invents_deltas_does_not_fill_the_memory() -> None:
+    manager = listening(*(event(f"new{number}.delta") for number in range(100)))
+    assert len(manager._deltas) == 64
+
+
 def test_a_flow_that_never_began_is_missing() -> None:
     assert listening(failure()).check_sequence(FLOWS["text response"]).rate == 0.0
     assert listening(failure()).check_sequence(Flow("nothing")).matches
