@@ -159,6 +159,45 @@ def test_a_response_that_failed_is_an_error() -> None:
     assert manager.statistics().errors == {"server_error": 1}
 
 
+def test_an_error_comes_with_the_command_that_it_is_about() -> None:
+    managed = Managed()
+    managed.manager.send(m.InputAudioBufferClear(event_id="clear"), 0)
+    managed.take(managed.talk.error("some_code", "clear"))
+    managed.take(managed.talk.error("some_code", "of somebody else"))
+    known, unknown = managed.manager.recent_errors()
+    assert (known.event_id, known.command) == ("clear", m.InputAudioBufferClear(event_id="clear"))
+    assert (unknown.event_id, unknown.command) == ("of somebody else", None)
+
+
+def test_a_response_that_failed_names_the_request_behind_it() -> None:
+    managed = Managed()
+    managed.manager.send(m.ResponseCreate(event_id="ask"))
+    managed.take(managed.talk.created("r", request="ask") + managed.talk.done("r", "failed"))
+    managed.take(managed.talk.created("other") + managed.talk.done("other", "failed"))
+    mine, other = managed.manager.recent_errors()
+    assert (mine.event_id, mine.command) == ("ask", m.ResponseCreate(event_id="ask"))
+    assert (other.event_id, other.command) == (None, None)
+
+
+def test_a_request_without_an_answer_is_named_by_its_error() -> None:
+    managed = Managed()
+    managed.manager.send(m.ResponseCreate(event_id="ask"))
+    managed.manager.feed(RequestSettled("ask", TimedOut()))
+    managed.manager.feed(RequestSettled("of somebody else", TimedOut()))
+    assert [(error.event_id, error.command is None) for error in managed.manager.recent_errors()] == [
+        ("ask", False),
+        ("of somebody else", True),
+    ]
+
+
+def test_commands_are_remembered_up_to_a_bound_and_audio_not_at_all() -> None:
+    manager: EventManager[None] = EventManager(send=lambda event: None, keep=2)
+    for number in range(5):
+        manager.send(m.SessionUpdate(event_id=f"e{number}", session=m.RealtimeSession()))
+        manager.send(m.InputAudioBufferAppend(event_id=f"a{number}", audio="AAAA"))
+    assert list(manager._commands) == ["e3", "e4"]
+
+
 def test_what_went_well_is_no_error_and_what_was_told_is_not_told_twice() -> None:
     managed = Managed()
     managed.manager.send(m.ResponseCreate(event_id="ask"))

@@ -5,6 +5,9 @@ its share.
 * ``streams`` follows what grows, ``history`` the conversation, ``analytics`` the numbers;
 * ``retrier`` decides what is sent again, and `EventManager.tick` sends it.
 
+An error comes with its cause: the id of the command behind it, and the command, if the manager sent it and still knows
+it.
+
 With a session it follows that: feed it with the session's actions. Without one it listens by itself, to the events of
 a server or their JSON text; then nobody says what became of a `response.create`, so none is sent again.
 
@@ -15,17 +18,18 @@ and what handlers return is awaited by who calls `feed_async`.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from antiphon import messages as m
 from antiphon.engine.actions import Action, Closed, Deliver, Disconnected, Rejected, RequestSettled
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Conversation
 from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.records import ResponseRecord
 from antiphon.engine.resources import Resources
 from antiphon.engine.timers import Instant
 from antiphon.messages.beta import View
@@ -50,6 +54,9 @@ _FLOW_IN_EXPORT: Final = 50
 _DELTAS: Final = 2
 """So many deltas of a type in a row are compared with a flow: enough to tell once from often."""
 
+_AUDIO: Final = (m.InputAudioBufferAppend, m.SessionInputAudioBufferAppend)
+"""Commands that are not remembered: they come by the thousand, and are large."""
+
 _KINDS: Final = 64
 """Types of deltas that are told apart in a row."""
 
@@ -60,6 +67,11 @@ class Engine(Protocol):
     @property
     def conversation(self) -> Conversation:
         """The conversation."""
+        ...
+
+    @property
+    def responses(self) -> Mapping[str, ResponseRecord]:
+        """The responses by id."""
         ...
 
     def identify(self, event: m.ClientEvent) -> m.ClientEvent:
@@ -120,6 +132,8 @@ class EventManager(Generic[R]):
         self._now: Instant = 0
         self._recent: deque[Seen] = deque(maxlen=keep)
         self._flow: deque[str] = deque(maxlen=keep)
+        self._keep = keep
+        self._commands: dict[str, m.ClientEvent] = {}  # by event id, for what may go wrong with them
         self._deltas: dict[str, int] = {}  # of the row of deltas that goes on, by type
         self._errors: deque[RealtimeError] = deque(maxlen=keep)
         self._error_counts: Counter[ErrorType] = Counter()
@@ -176,7 +190,7 @@ class EventManager(Generic[R]):
         event = self._engine.identify(event)
         answer = self._send(event)
         self.retrier.sent(event)
-        self._count("client", event, now)
+        self._count_ours(event, now)
         return answer
 
     @property
@@ -199,7 +213,7 @@ class EventManager(Generic[R]):
             else:
                 sent.append((event, answer))
                 self._retries += 1
-                self._count("client", event, now)
+                self._count_ours(event, now)
         return tuple(sent)
 
     def refused(self, event: m.ClientEvent, refusal: LocalProtocolError, now: Instant) -> None:
@@ -299,14 +313,17 @@ class EventManager(Generic[R]):
             routed.append((self.router, event))
             if isinstance(event, m.Error):  # the retrier is told of what may tell of errors; most comes by the hundred
                 self.retrier.observe(action, self._now)
-                error = RealtimeError.from_event(event)
+                named = event.error.event_id
+                error = RealtimeError.from_event(event, self._commands.get(named) if isinstance(named, str) else None)
             elif isinstance(event, m.ResponseDone):
                 self.retrier.observe(action, self._now)
                 error = RealtimeError.from_response(event.response)
+                asked = self._engine.responses.get(event.response.id)
+                error = self._caused(error, None if asked is None else asked.event_id)
         elif isinstance(action, RequestSettled):
             self.retrier.observe(action, self._now)
             if not isinstance(action.outcome, Rejected):  # that was told as an event
-                error = RealtimeError.from_outcome(action.outcome)
+                error = self._caused(RealtimeError.from_outcome(action.outcome), action.event_id)
         elif isinstance(action, Disconnected | Closed):
             error = self._fault_of(action)
         if changes:
@@ -315,6 +332,11 @@ class EventManager(Generic[R]):
             self._remember(error)
             routed.append((self.errors, error))
         return routed
+
+    def _caused(self, error: RealtimeError | None, event_id: str | None) -> RealtimeError | None:
+        if error is None or event_id is None:
+            return error
+        return structs.replace(error, event_id=event_id, command=self._commands.get(event_id))
 
     def _fault_of(self, action: Disconnected | Closed) -> RealtimeError | None:
         told, self._fault = self._fault, action.fault
@@ -331,6 +353,13 @@ class EventManager(Generic[R]):
         self.analytics.observe(direction, event, now)
         event_id = event.event_id if isinstance(event.event_id, str) else ""
         self._recent.append(Seen(direction, event.type, event_id, now))
+
+    def _count_ours(self, event: m.ClientEvent, now: Instant | None) -> None:
+        self._count("client", event, now)
+        if isinstance(event.event_id, str) and not isinstance(event, _AUDIO):
+            self._commands[event.event_id] = event
+            if len(self._commands) > self._keep:
+                del self._commands[next(iter(self._commands))]
 
     def _walk(self, name: str) -> None:
         if not name.endswith(".delta"):
