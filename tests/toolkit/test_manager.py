@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import antiphon
 from antiphon import Closed, Disconnected, Dropped, Fault, LocalProtocolError, RequestSettled, TimedOut
 from antiphon import messages as m
 from antiphon.engine.actions import Action
@@ -34,6 +35,11 @@ STEADY = RetryPolicy(by_type=dict.fromkeys(ErrorType, Backoff(attempts=2, first_
 
 def event(type: str, **fields: Any) -> str:
     return json.dumps({"type": type, **fields})
+
+
+def masked(text: bytes) -> bytes:
+    """A whole message as a client's frame; its mask changes nothing."""
+    return bytes((0x81, 0x80 | len(text))) + bytes(4) + text
 
 
 def failure(type: str = "server_error", event_id: str | None = None) -> str:
@@ -272,6 +278,65 @@ def test_a_command_is_sent_with_an_id_and_counted() -> None:
     managed = Managed()
     assert managed.manager.send(m.ResponseCreate(), 0) == ["response.create"]
     assert managed.manager.recent() == (Seen("client", "response.create", "event_1", 0),)
+
+
+def test_what_the_session_says_otherwise_is_counted_when_it_goes_out() -> None:
+    managed = Managed()
+    managed.take(
+        managed.talk.say(m.ConversationItemCreate(event_id="turn", item=m.MessageItem(role="user", content=[])))
+    )
+    managed.take(managed.talk.say(m.ResponseCreate(event_id="ask")))
+    managed.take(managed.talk.client.append_audio(bytes(4800), managed.talk.now))
+    managed.take(managed.talk.error("some_code", "turn"))
+    assert [(seen.direction, seen.event_id) for seen in managed.manager.recent(4)] == [
+        ("client", "turn"),
+        ("client", "ask"),
+        ("client", ""),
+        ("server", ""),
+    ]
+    analysis = managed.manager.analysis()
+    assert (analysis.turns, analysis.audio_sent_ms) == (1, 100)
+    assert isinstance(managed.manager.recent_errors()[0].command, m.ConversationItemCreate)
+
+
+def test_a_command_is_counted_once_though_it_is_seen_to_go_out_later() -> None:
+    talk = Talk()
+    manager: EventManager[tuple[Action, ...]] = EventManager(talk.client, send=talk.say)
+    actions = [*manager.send(m.ResponseCreate(event_id="ask")), *talk.say(m.InputAudioBufferClear(event_id="other"))]
+    for action in actions:
+        manager.feed(action)
+    assert [seen.event_id for seen in manager.recent()] == ["ask", "other"]
+
+
+def test_a_command_that_was_refused_is_counted_when_it_goes_out_after_all() -> None:
+    managed = Managed()
+    with pytest.raises(LocalProtocolError):
+        managed.manager.send(m.ResponseCancel(event_id="x"))
+    managed.take(managed.talk.say(m.InputAudioBufferClear(event_id="x")))
+    assert [seen.type for seen in managed.manager.recent()] == ["input_audio_buffer.clear"]
+
+
+def test_of_frames_the_messages_are_counted_and_neither_handshakes_nor_what_nobody_can_read() -> None:
+    config = antiphon.ConnectionConfig(endpoint=antiphon.Endpoint.custom("ws://host/v1/realtime"))
+    connection = antiphon.Connection(antiphon.Role.CLIENT, config, now=0, entropy=bytes)
+    manager: EventManager[None] = EventManager(connection)
+    handshake = connection.start(0) + connection.opened(0)
+    frames = (
+        masked(b'{"type":"response.create","event_id":"ask"}')
+        + masked(b'{"type":"new","event_id":"n"}')
+        + masked(b"[]")
+    )
+    for action in (*handshake, antiphon.Transmit(frames)):
+        manager.feed(action, 0)
+    assert [seen.type for seen in manager.recent()] == ["response.create", "new"]
+    assert list(manager._commands) == ["ask"]
+
+
+def test_commands_that_are_not_seen_to_go_out_are_remembered_up_to_a_bound() -> None:
+    manager: EventManager[None] = EventManager(send=lambda event: None)
+    for _ in range(5000):
+        manager.send(m.InputAudioBufferClear())
+    assert len(manager._unseen) == 4096
 
 
 def test_commands_by_name_are_sent_through_the_manager() -> None:

@@ -5,11 +5,14 @@ its share.
 * ``streams`` follows what grows, ``history`` the conversation, ``analytics`` the numbers;
 * ``retrier`` decides what is sent again, and `EventManager.tick` sends it.
 
-An error comes with its cause: the id of the command behind it, and the command, if the manager sent it and still knows
-it.
+An error comes with its cause: the id of the command behind it, and the command itself, if the manager still knows it.
 
-With a session it follows that: feed it with the session's actions. Without one it listens by itself, to the events of
-a server or their JSON text; then nobody says what became of a `response.create`, so none is sent again.
+With a session it follows that: feed it with all of the session's actions. Without one it listens by itself, to the
+events of a server or their JSON text; then nobody says what became of a `response.create`, so none is sent again.
+
+What the client says is counted when `EventManager.send` sends it; what it says otherwise (by the session's or the
+connection's own methods, and by the engine itself) when it goes out, in a `TransmitMessage` or a `Transmit` among those
+actions. Nothing is counted twice.
 
 It reads no clock and awaits nothing of its own: instants are given, `deadline` says when `tick` has something to do,
 and what handlers return is awaited by who calls `feed_async`.
@@ -19,14 +22,25 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, structs
 
 from antiphon import messages as m
-from antiphon.engine.actions import Action, Closed, Deliver, Disconnected, Rejected, RequestSettled
-from antiphon.engine.codec import to_builtins
+from antiphon.engine.actions import (
+    Action,
+    Closed,
+    Deliver,
+    Disconnected,
+    Rejected,
+    RequestSettled,
+    Transmit,
+    TransmitMessage,
+)
+from antiphon.engine.codec import Rejected as Unread
+from antiphon.engine.codec import Repaired, client_decoder, to_builtins
+from antiphon.engine.config import Limits
 from antiphon.engine.conversation import Conversation
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.records import ResponseRecord
@@ -38,6 +52,7 @@ from antiphon.toolkit.builder import ClientEventBuilder
 from antiphon.toolkit.bystander import AnyEvent, Said, as_action, bystander, hear
 from antiphon.toolkit.errors import ErrorType, RealtimeError
 from antiphon.toolkit.export import commands_of
+from antiphon.toolkit.fingerprint import said_by
 from antiphon.toolkit.history import History
 from antiphon.toolkit.retry import Retrier, RetryPolicy
 from antiphon.toolkit.router import HandlerFailure, Router, route_all, route_all_async
@@ -54,8 +69,13 @@ _FLOW_IN_EXPORT: Final = 50
 _DELTAS: Final = 2
 """So many deltas of a type in a row are compared with a flow: enough to tell once from often."""
 
-_AUDIO: Final = (m.InputAudioBufferAppend, m.SessionInputAudioBufferAppend)
-"""Commands that are not remembered: they come by the thousand, and are large."""
+_NOT_REMEMBERED: Final = (m.InputAudioBufferAppend, m.SessionInputAudioBufferAppend, m.UnknownEvent, m.Malformed)
+"""What is no command that an error could name, or comes by the thousand and is large."""
+
+_OUTGOING: Final = frozenset({Transmit, TransmitMessage})
+
+_UNSEEN: Final = 4096
+"""Commands that `EventManager.send` counted and that are known again when they go out."""
 
 _KINDS: Final = 64
 """Types of deltas that are told apart in a row."""
@@ -134,6 +154,7 @@ class EventManager(Generic[R]):
         self._flow: deque[str] = deque(maxlen=keep)
         self._keep = keep
         self._commands: dict[str, m.ClientEvent] = {}  # by event id, for what may go wrong with them
+        self._unseen: dict[str, None] = {}  # ids of commands that are counted, and did not go out yet
         self._deltas: dict[str, int] = {}  # of the row of deltas that goes on, by type
         self._errors: deque[RealtimeError] = deque(maxlen=keep)
         self._error_counts: Counter[ErrorType] = Counter()
@@ -154,7 +175,7 @@ class EventManager(Generic[R]):
 
     def feed(self, thing: Said, now: Instant | None = None) -> tuple[AnyEvent, ...]:
         """Take what the session did, or, listening by itself, what a server said. ``now``: ns of a clock that does not
-        go back; without it nothing is timed. Answers the events that came of it.
+        go back; without it nothing is timed. Answers the events of the server that came of it.
 
         Calls the handlers: of what grew (``streams``), of the event, then of the items that it changed, then of the
         error that it is. What they raise is raised together, as an `ExceptionGroup`, when all were called; with a hook
@@ -188,9 +209,8 @@ class EventManager(Generic[R]):
             raise RuntimeError("this manager was not given a function to send with")
         self._pass(now)
         event = self._engine.identify(event)
-        answer = self._send(event)
+        answer = self._sent(event, self._send, now)
         self.retrier.sent(event)
-        self._count_ours(event, now)
         return answer
 
     @property
@@ -207,13 +227,12 @@ class EventManager(Generic[R]):
             return ()
         for event in self.retrier.due(now):
             try:
-                answer = self._send(event)
+                answer = self._sent(event, self._send, now)
             except LocalProtocolError as refusal:
                 self.refused(event, refusal, now)
             else:
                 sent.append((event, answer))
                 self._retries += 1
-                self._count_ours(event, now)
         return tuple(sent)
 
     def refused(self, event: m.ClientEvent, refusal: LocalProtocolError, now: Instant) -> None:
@@ -301,6 +320,9 @@ class EventManager(Generic[R]):
 
     def _note(self, action: Action, now: Instant | None, events: list[AnyEvent]) -> Routed:
         """Every part's share of ``action``; answers who is to be called with what."""
+        if action.__class__ in _OUTGOING:
+            self._went_out(action, now)
+            return []
         routed: Routed = []
         error: RealtimeError | None = None
         changes = self.history.note(action, now)
@@ -354,10 +376,36 @@ class EventManager(Generic[R]):
         event_id = event.event_id if isinstance(event.event_id, str) else ""
         self._recent.append(Seen(direction, event.type, event_id, now))
 
-    def _count_ours(self, event: m.ClientEvent, now: Instant | None) -> None:
+    def _sent(self, event: m.ClientEvent, send: Callable[[m.ClientEvent], R], now: Instant | None) -> R:
+        """Send a command and count it, once: ``send`` may feed what goes out, at once or later."""
+        event_id = str(event.event_id)
+        self._unseen[event_id] = None
+        if len(self._unseen) > _UNSEEN:
+            del self._unseen[next(iter(self._unseen))]
+        try:
+            answer = send(event)
+        except BaseException:
+            self._unseen.pop(event_id, None)
+            raise
+        self._count_ours(event, now)
+        return answer
+
+    def _went_out(self, action: Action, now: Instant | None) -> None:
+        decode = client_decoder(Limits().json_depth, None)
+        for text in said_by((action,)):
+            read = decode(text)
+            if isinstance(read, Unread):
+                continue  # nested deeper than an engine takes it
+            event = read.event if isinstance(read, Repaired) else read
+            if isinstance(event.event_id, str) and event.event_id in self._unseen:
+                del self._unseen[event.event_id]
+            else:
+                self._count_ours(event, now)
+
+    def _count_ours(self, event: AnyEvent, now: Instant | None) -> None:
         self._count("client", event, now)
-        if isinstance(event.event_id, str) and not isinstance(event, _AUDIO):
-            self._commands[event.event_id] = event
+        if isinstance(event.event_id, str) and not isinstance(event, _NOT_REMEMBERED):
+            self._commands[event.event_id] = cast(m.ClientEvent, event)
             if len(self._commands) > self._keep:
                 del self._commands[next(iter(self._commands))]
 
