@@ -331,7 +331,8 @@ class EventManager(Generic[R]):
             events.append(event)
             self._count("server", event, now)
             self._walk(event.type)
-            routed += [(self.streams.updates, update) for update in self.streams.note(event)]
+            for update in self.streams.note(event):
+                routed.append((self.streams.updates, update))
             routed.append((self.router, event))
             if isinstance(event, m.Error):  # the retrier is told of what may tell of errors; most comes by the hundred
                 self.retrier.observe(action, self._now)

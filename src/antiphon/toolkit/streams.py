@@ -117,9 +117,6 @@ class StreamUpdate(Struct, frozen=True, gc=False):
 
 Callback = Callable[[StreamUpdate], object]
 
-_GREW: Final[Mapping[StreamKind, str]] = {kind: f"{kind}.delta" for kind in StreamKind}
-_ENDED: Final[Mapping[StreamKind, str]] = {kind: f"{kind}.done" for kind in StreamKind}
-
 
 class Streams:
     """The streams of a conversation. ``updates`` is the router that calls the callbacks: `Router.on_error` of it has
@@ -171,13 +168,13 @@ class Streams:
         Callbacks are called in the order in which they were given, when the stream has grown already. Raises ValueError
         for a kind that does not exist.
         """
-        self.updates.on(_GREW[StreamKind(kind)], callback)
+        self.updates.on(f"{StreamKind(kind)}.delta", callback)
         return callback
 
     def on_done(self, kind: StreamKind | str, callback: Callback) -> Callback:
         """Call ``callback`` once for each stream of this kind that ends, and once more if it is cut later. Raises as
         `on_delta`."""
-        self.updates.on(_ENDED[StreamKind(kind)], callback)
+        self.updates.on(f"{StreamKind(kind)}.done", callback)
         return callback
 
     # -- events in -----------------------------------------------------------------------------------------------------
@@ -189,14 +186,16 @@ class Streams:
         unless ``updates.on_error`` has a hook. An asynchronous one has failed (`TypeError`): it wants `feed_async`.
         """
         updates = self.note(event)
-        if updates:
-            route_all([(self.updates, update) for update in updates])
+        if len(updates) == 1:  # nearly every event that is about a stream, and they come by the hundred
+            self.updates.route(updates[0])
+        elif updates:
+            route_all((self.updates, update) for update in updates)
         return updates
 
     async def feed_async(self, event: Typed) -> tuple[StreamUpdate, ...]:
         """As `feed`, and awaits what callbacks return, each before the next is called."""
         updates = self.note(event)
-        await route_all_async([(self.updates, update) for update in updates])
+        await route_all_async((self.updates, update) for update in updates)
         return updates
 
     def note(self, event: Typed) -> tuple[StreamUpdate, ...]:
@@ -218,7 +217,7 @@ class Streams:
             for update in await self.feed_async(event):
                 yield update
 
-    def _grow(self, kind: StreamKind, event: Any) -> tuple[StreamUpdate, ...]:
+    def _grow(self, kind: StreamKind, name: str, event: Any) -> tuple[StreamUpdate, ...]:
         stream = self._at(kind, event)
         delta = event.delta
         if stream.done:
@@ -237,7 +236,7 @@ class Streams:
             self._bytes += stream._text.append(delta)
         if self._bytes > self._max_bytes:
             self._fit(stream)
-        return (StreamUpdate(stream, delta, _GREW[kind]),)
+        return (StreamUpdate(stream, delta, name),)
 
     def _finish(self, kind: StreamKind, event: Any, whole: str | None) -> tuple[StreamUpdate, ...]:
         stream = self._at(kind, event)
@@ -250,7 +249,7 @@ class Streams:
 
     def _end(self, stream: Stream) -> StreamUpdate:
         stream.done = True
-        return StreamUpdate(stream, "", _ENDED[stream.kind])
+        return StreamUpdate(stream, "", f"{stream.kind}.done")
 
     def _finish_response(self, event: Any) -> tuple[StreamUpdate, ...]:
         ended = []
@@ -310,9 +309,10 @@ class Streams:
 
     def _at(self, kind: StreamKind, event: Any) -> Stream:
         index = 0 if kind is StreamKind.ARGUMENTS else event.content_index
-        key = StreamKey(event.response_id, event.item_id, index, kind)
-        stream = self._streams.get(key)
+        place: Any = (event.response_id, event.item_id, index, kind)  # equal to its key, and much quicker to make
+        stream = self._streams.get(place)
         if stream is None:
+            key = StreamKey(*place)
             forgotten = self._forgotten.pop(key, None)
             stream = self._streams[key] = Stream(key) if forgotten is None else forgotten
             self._fit(stream)
@@ -360,7 +360,8 @@ Feeder = Callable[[Streams, Any], tuple[StreamUpdate, ...]]
 
 
 def _grows(kind: StreamKind) -> Feeder:
-    return lambda streams, event: streams._grow(kind, event)
+    name = f"{kind}.delta"
+    return lambda streams, event: streams._grow(kind, name, event)
 
 
 def _ends(kind: StreamKind, field: str | None) -> Feeder:
