@@ -28,6 +28,7 @@ from antiphon import (
     Role,
     SessionConfig,
     StopAudio,
+    Transmit,
 )
 from antiphon import messages as m
 from antiphon.toolkit import Journal
@@ -124,6 +125,7 @@ class AsyncConnection:
         self._fresh_key = fresh_key
         self._ssl = ssl
         self._observers: tuple[Observer, ...] = () if observer is None else (observer,)
+        self._watchers: tuple[Observer, ...] = ()
         self._player = player
         self._requests: dict[str, Request] = {}
         self._queue: BoundedQueue[Deliver] = BoundedQueue(queue, _size, coalesce)
@@ -198,12 +200,19 @@ class AsyncConnection:
         raw = (await self._queue.get()).raw
         return raw if isinstance(raw, bytes) else raw.encode()
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
-        """Call ``observer`` too with each action that is no event, from now on. Returns the function that ends it."""
+    def observe(self, observer: Observer, *, transmit: bool = False) -> Callable[[], None]:
+        """Call ``observer`` too with each action that is no event, from now on; with ``transmit`` also with each
+        `Transmit`, which is what goes out, frame by frame. Returns the function that ends it."""
         self._observers += (observer,)
+        if transmit:
+            self._watchers += (observer,)
+            self._driver.transmitted = self._transmitted
 
         def forget() -> None:
             self._observers = tuple(each for each in self._observers if each is not observer)
+            self._watchers = tuple(each for each in self._watchers if each is not observer)
+            if not self._watchers:
+                self._driver.transmitted = None
 
         return forget
 
@@ -310,7 +319,13 @@ class AsyncConnection:
             self._finish(action)
         elif self._player is not None and isinstance(action, PlayAudio | StopAudio):
             self._play(self._player, action)
-        for observer in self._observers:
+        self._show(self._observers, action)
+
+    def _transmitted(self, action: Transmit) -> None:
+        self._show(self._watchers, action)
+
+    def _show(self, observers: tuple[Observer, ...], action: Action) -> None:
+        for observer in observers:
             try:
                 observer(action)
             except Exception as error:

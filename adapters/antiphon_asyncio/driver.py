@@ -60,6 +60,8 @@ class Driver:
         self.writable = asyncio.Event()
         """Clear while the transport holds more unwritten bytes than it likes to."""
         self.writable.set()
+        self.transmitted: Callable[[Transmit], None] | None = None
+        """Hears of what goes out, where somebody wants to know; must not raise."""
         self._deliver = deliver
         self._take = take
         self._settle = settle
@@ -106,6 +108,8 @@ class Driver:
     def _perform(self, action: Action) -> None:
         if isinstance(action, Transmit):
             self._writes.append(action.data)
+            if self.transmitted is not None:
+                self.transmitted(action)
         elif isinstance(action, CloseTransport):
             self._flush()
             self._close_socket(abort=action.abort)

@@ -27,7 +27,8 @@ _NS = 1_000_000_000
 async def manage(connection: AsyncConnection, manager: EventManager[R]) -> None:
     """Run ``manager``, made with ``EventManager(connection.engine, send=connection.send)``, until the connection ends.
 
-    It takes the events of the connection, so nobody else should iterate. Handlers may be functions or coroutine
+    It takes the events of the connection, so nobody else should iterate. Commands are counted whoever sends them,
+    the manager, the connection's own methods or its engine, from here on. Handlers may be functions or coroutine
     functions; each is awaited before the next event is taken. Returns after an orderly end; raises what iteration
     raises, and the `ExceptionGroup` of handlers that fail (`EventManager.on_error` has them reported instead).
     """
@@ -41,7 +42,7 @@ async def manage(connection: AsyncConnection, manager: EventManager[R]) -> None:
         else:
             manager.feed(action, time.monotonic_ns())
 
-    forget = connection.observe(observe)
+    forget = connection.observe(observe, transmit=True)
     receiving = asyncio.ensure_future(connection.recv())
     waking = asyncio.ensure_future(woken.wait())
     try:

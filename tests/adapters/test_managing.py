@@ -8,7 +8,7 @@ import pytest
 from adapters.test_asyncio import ONE_SOCKET, answering, both, run, stay
 from antiphon import ResponseFinished, ResponseRequested
 from antiphon import messages as m
-from antiphon.toolkit import Backoff, ErrorType, EventManager, RetryPolicy, Router
+from antiphon.toolkit import Backoff, ErrorType, EventManager, HandlerFailure, RetryPolicy, Router, StreamUpdate
 from antiphon_asyncio import AsyncConnection, ServerConnection, manage
 
 SOON = RetryPolicy(by_type=dict.fromkeys(ErrorType, Backoff(attempts=1, first_ns=1_000_000)))
@@ -90,6 +90,48 @@ def test_a_manager_has_all_that_happens_until_the_end() -> None:
     run(body)
 
 
+def test_what_is_sent_by_the_connection_is_counted_and_what_the_manager_sends_once() -> None:
+    async def body() -> None:
+        async with both(answering("Hello")) as (connection, _):
+            manager = managing(connection)
+
+            @manager.router.on("session.created")
+            async def ask(event: m.SessionCreated) -> None:
+                await manager.commands.session.update(session={"instructions": "x"})
+                typed = m.MessageItem(role="user", content=[m.InputText(text="Hello!")])
+                await connection.conversation.item.create(item=typed)
+                await connection.response.create()
+
+            manager.router.on("response.done", lambda event: connection.close())
+            await manage(connection, manager)
+        counted = manager.statistics().by_type
+        assert [counted[name] for name in ("session.update", "conversation.item.create", "response.create")] == [
+            1,
+            1,
+            1,
+        ]
+        assert (manager.analysis().turns, manager.analysis().turn_latency.count) == (1, 1)
+
+    run(body)
+
+
+def test_who_observes_what_is_transmitted_can_be_taken_away() -> None:
+    async def body() -> None:
+        seen: list[str] = []
+        async with both(answering("Hello")) as (connection, _):
+            forget = [
+                connection.observe(lambda action: seen.append(type(action).__name__), transmit=True) for _ in "ab"
+            ]
+            await connection.input_audio_buffer.clear()
+            forget[0]()
+            await connection.input_audio_buffer.clear()
+            forget[1]()
+            await connection.input_audio_buffer.clear()
+        assert seen.count("Transmit") == 3
+
+    run(body)
+
+
 def test_what_failed_is_sent_again_in_time() -> None:
     async def body() -> None:
         async with both(failing_once) as (connection, _):
@@ -143,6 +185,31 @@ def test_the_handlers_of_errors_hear_that_the_socket_was_lost() -> None:
             with pytest.raises(Exception, match="1001"):
                 await manage(connection, manager)
         assert heard == [ErrorType.CONNECTION]
+
+    run(body)
+
+
+def test_what_fails_is_reported_to_an_asynchronous_hook_and_ends_nothing() -> None:
+    async def body() -> None:
+        failed: list[str] = []
+        async with both(answering("Hello")) as (connection, _):
+            manager = managing(connection)
+
+            @manager.on_error
+            async def report(failure: HandlerFailure) -> None:
+                await asyncio.sleep(0)
+                failed.append(failure.pattern)
+
+            async def fail(update: StreamUpdate) -> None:
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+
+            manager.streams.on_done("text", fail)
+            manager.router.on("session.created", lambda event: 1 / 0)
+            manager.router.on("response.done", lambda event: connection.close())
+            await manager.send(m.ResponseCreate())
+            await manage(connection, manager)
+        assert failed == ["session.created", "text.done"]
 
     run(body)
 

@@ -76,6 +76,62 @@ def test_a_typed_turn_ends_when_the_answer_is_asked_for() -> None:
     assert (analysis.turns, analysis.turn_latency.max) == (1, 100)
 
 
+TYPED = m.ConversationItemCreate(item=m.MessageItem(role="user", content=[m.InputText(text="hello")]))
+OCCUPIED = m.ErrorDetail(type="invalid_request_error", code="conversation_already_has_active_response", message="no")
+ANSWERED: tuple[Line, ...] = ((60_100, "server", CREATED), (60_300, "server", TEXT))
+ASKED: tuple[Line, ...] = ((60_000, "client", TYPED), (60_000, "client", m.ResponseCreate()), *ANSWERED)
+
+
+def test_the_turn_that_is_timed_is_not_that_of_a_request_long_refused() -> None:
+    refused: Line = (1050, "server", m.Error(error=OCCUPIED))
+    assert analysed((1000, "client", m.ResponseCreate()), refused, *ASKED).turn_latency.max == 300
+    asked_again: Line = (60_000, "client", m.ResponseCreate())
+    assert analysed((1000, "client", m.ResponseCreate()), refused, asked_again, *ANSWERED).turn_latency.max == 300
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OCCUPIED, m.ErrorDetail(type="server_error", message="no", event_id="ask")],
+)
+def test_a_response_that_nobody_asked_for_is_not_timed_from_a_request_that_was_refused(error: m.ErrorDetail) -> None:
+    asked: Line = (1000, "client", m.ResponseCreate(event_id="ask"))
+    assert analysed(asked, (1050, "server", m.Error(error=error)), *ANSWERED).turn_latency.count == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        m.ErrorDetail(type="server_error", message="no", event_id="other"),
+        m.ErrorDetail(type="server_error", message="no"),
+    ],
+)
+def test_an_error_of_something_else_does_not_end_the_wait(error: m.ErrorDetail) -> None:
+    asked: Line = (60_000, "client", m.ResponseCreate(event_id="ask"))
+    assert analysed(asked, (60_050, "server", m.Error(error=error)), *ANSWERED).turn_latency.max == 300
+
+
+def test_a_request_that_is_refused_because_speech_is_answered_already_does_not_end_the_wait() -> None:
+    asked: tuple[Line, ...] = ((60_010, "client", m.ResponseCreate()), (60_050, "server", m.Error(error=OCCUPIED)))
+    assert analysed((60_000, "server", STOPPED), *asked, *ANSWERED).turn_latency.max == 300
+
+
+def test_speech_that_was_cleared_is_no_turn_that_is_timed() -> None:
+    cleared = m.InputAudioBufferCleared()
+    spoken: tuple[Line, ...] = ((0, "server", STARTED), (1000, "server", STOPPED), (1150, "server", cleared))
+    assert analysed(*spoken, *ASKED).turn_latency.max == 300
+    assert analysed(*spoken, *ANSWERED).turn_latency.count == 0
+    assert analysed(*spoken, (60_000, "server", COMMITTED), *ANSWERED).turn_latency.max == 300
+
+
+def test_a_buffer_that_is_cleared_without_speech_in_it_ends_no_wait() -> None:
+    cleared: Line = (60_050, "server", m.InputAudioBufferCleared())
+    assert analysed((60_000, "client", m.ResponseCreate()), cleared, *ANSWERED).turn_latency.max == 300
+
+
+def test_a_typed_turn_is_timed_and_not_the_spoken_one_before_it_that_nobody_answered() -> None:
+    assert analysed((1000, "server", STOPPED), (1010, "server", COMMITTED), *ASKED).turn_latency.max == 300
+
+
 def test_speech_during_a_response_is_an_interruption() -> None:
     details = m.StatusDetails(type="cancelled", reason="turn_detected")
     analysis = analysed(

@@ -200,6 +200,16 @@ def test_a_callback_that_fails_stops_no_other_and_reaches_the_hook() -> None:
     assert isinstance(failed[0].exception, ZeroDivisionError)
 
 
+def test_a_callback_that_fails_keeps_no_other_change_of_the_event_from_being_told() -> None:
+    history = fed(added(said("a")), added(said("b"), "a"))
+    history.conversation.clear()
+    heard = told(history)
+    history.on("added", lambda change: 1 / 0)
+    with pytest.raises(ExceptionGroup):
+        history.feed(added(said("c")))
+    assert heard == [("added", "c"), ("deleted", "a"), ("deleted", "b")]
+
+
 def test_a_kind_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="renamed"):
         History().on("renamed", print)

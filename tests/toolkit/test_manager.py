@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import antiphon
 from antiphon import Closed, Disconnected, Dropped, Fault, LocalProtocolError, RequestSettled, TimedOut
 from antiphon import messages as m
 from antiphon.engine.actions import Action
@@ -34,6 +35,11 @@ STEADY = RetryPolicy(by_type=dict.fromkeys(ErrorType, Backoff(attempts=2, first_
 
 def event(type: str, **fields: Any) -> str:
     return json.dumps({"type": type, **fields})
+
+
+def masked(text: bytes) -> bytes:
+    """A whole message as a client's frame; its mask changes nothing."""
+    return bytes((0x81, 0x80 | len(text))) + bytes(4) + text
 
 
 def failure(type: str = "server_error", event_id: str | None = None) -> str:
@@ -159,6 +165,45 @@ def test_a_response_that_failed_is_an_error() -> None:
     assert manager.statistics().errors == {"server_error": 1}
 
 
+def test_an_error_comes_with_the_command_that_it_is_about() -> None:
+    managed = Managed()
+    managed.manager.send(m.InputAudioBufferClear(event_id="clear"), 0)
+    managed.take(managed.talk.error("some_code", "clear"))
+    managed.take(managed.talk.error("some_code", "of somebody else"))
+    known, unknown = managed.manager.recent_errors()
+    assert (known.event_id, known.command) == ("clear", m.InputAudioBufferClear(event_id="clear"))
+    assert (unknown.event_id, unknown.command) == ("of somebody else", None)
+
+
+def test_a_response_that_failed_names_the_request_behind_it() -> None:
+    managed = Managed()
+    managed.manager.send(m.ResponseCreate(event_id="ask"))
+    managed.take(managed.talk.created("r", request="ask") + managed.talk.done("r", "failed"))
+    managed.take(managed.talk.created("other") + managed.talk.done("other", "failed"))
+    mine, other = managed.manager.recent_errors()
+    assert (mine.event_id, mine.command) == ("ask", m.ResponseCreate(event_id="ask"))
+    assert (other.event_id, other.command) == (None, None)
+
+
+def test_a_request_without_an_answer_is_named_by_its_error() -> None:
+    managed = Managed()
+    managed.manager.send(m.ResponseCreate(event_id="ask"))
+    managed.manager.feed(RequestSettled("ask", TimedOut()))
+    managed.manager.feed(RequestSettled("of somebody else", TimedOut()))
+    assert [(error.event_id, error.command is None) for error in managed.manager.recent_errors()] == [
+        ("ask", False),
+        ("of somebody else", True),
+    ]
+
+
+def test_commands_are_remembered_up_to_a_bound_and_audio_not_at_all() -> None:
+    manager: EventManager[None] = EventManager(send=lambda event: None, keep=2)
+    for number in range(5):
+        manager.send(m.SessionUpdate(event_id=f"e{number}", session=m.RealtimeSession()))
+        manager.send(m.InputAudioBufferAppend(event_id=f"a{number}", audio="AAAA"))
+    assert list(manager._commands) == ["e3", "e4"]
+
+
 def test_what_went_well_is_no_error_and_what_was_told_is_not_told_twice() -> None:
     managed = Managed()
     managed.manager.send(m.ResponseCreate(event_id="ask"))
@@ -190,9 +235,11 @@ def test_one_hook_hears_of_all_handlers_that_raise() -> None:
     manager.router.on_all(lambda event: 1 / 0)
     manager.errors.on_all(lambda error: 1 / 0)
     manager.history.on("added", lambda change: 1 / 0)
+    manager.streams.on_delta(StreamKind.TEXT, lambda update: 1 / 0)
     manager.feed(failure())
     manager.feed(event("conversation.item.added", item=said("a"), previous_item_id=None))
-    assert len(failed) == 4
+    manager.feed(event("response.output_text.delta", delta="x", **at("r", "a")))
+    assert len(failed) == 6
 
 
 def test_asynchronous_handlers_are_awaited_in_order() -> None:
@@ -205,8 +252,10 @@ def test_asynchronous_handlers_are_awaited_in_order() -> None:
 
     manager.router.on("error", hear)
     manager.errors.on_all(hear)
+    manager.streams.on_delta(StreamKind.TEXT, hear)
     asyncio.run(manager.feed_async(failure()))
-    assert heard == ["error", "server_error"]
+    asyncio.run(manager.feed_async(event("response.output_text.delta", delta="x", **at("r", "a"))))
+    assert heard == ["error", "server_error", "text.delta"]
 
 
 def test_what_asynchronous_handlers_raise_is_raised_together() -> None:
@@ -229,6 +278,65 @@ def test_a_command_is_sent_with_an_id_and_counted() -> None:
     managed = Managed()
     assert managed.manager.send(m.ResponseCreate(), 0) == ["response.create"]
     assert managed.manager.recent() == (Seen("client", "response.create", "event_1", 0),)
+
+
+def test_what_the_session_says_otherwise_is_counted_when_it_goes_out() -> None:
+    managed = Managed()
+    managed.take(
+        managed.talk.say(m.ConversationItemCreate(event_id="turn", item=m.MessageItem(role="user", content=[])))
+    )
+    managed.take(managed.talk.say(m.ResponseCreate(event_id="ask")))
+    managed.take(managed.talk.client.append_audio(bytes(4800), managed.talk.now))
+    managed.take(managed.talk.error("some_code", "turn"))
+    assert [(seen.direction, seen.event_id) for seen in managed.manager.recent(4)] == [
+        ("client", "turn"),
+        ("client", "ask"),
+        ("client", ""),
+        ("server", ""),
+    ]
+    analysis = managed.manager.analysis()
+    assert (analysis.turns, analysis.audio_sent_ms) == (1, 100)
+    assert isinstance(managed.manager.recent_errors()[0].command, m.ConversationItemCreate)
+
+
+def test_a_command_is_counted_once_though_it_is_seen_to_go_out_later() -> None:
+    talk = Talk()
+    manager: EventManager[tuple[Action, ...]] = EventManager(talk.client, send=talk.say)
+    actions = [*manager.send(m.ResponseCreate(event_id="ask")), *talk.say(m.InputAudioBufferClear(event_id="other"))]
+    for action in actions:
+        manager.feed(action)
+    assert [seen.event_id for seen in manager.recent()] == ["ask", "other"]
+
+
+def test_a_command_that_was_refused_is_counted_when_it_goes_out_after_all() -> None:
+    managed = Managed()
+    with pytest.raises(LocalProtocolError):
+        managed.manager.send(m.ResponseCancel(event_id="x"))
+    managed.take(managed.talk.say(m.InputAudioBufferClear(event_id="x")))
+    assert [seen.type for seen in managed.manager.recent()] == ["input_audio_buffer.clear"]
+
+
+def test_of_frames_the_messages_are_counted_and_neither_handshakes_nor_what_nobody_can_read() -> None:
+    config = antiphon.ConnectionConfig(endpoint=antiphon.Endpoint.custom("ws://host/v1/realtime"))
+    connection = antiphon.Connection(antiphon.Role.CLIENT, config, now=0, entropy=bytes)
+    manager: EventManager[None] = EventManager(connection)
+    handshake = connection.start(0) + connection.opened(0)
+    frames = (
+        masked(b'{"type":"response.create","event_id":"ask"}')
+        + masked(b'{"type":"new","event_id":"n"}')
+        + masked(b"[]")
+    )
+    for action in (*handshake, antiphon.Transmit(frames)):
+        manager.feed(action, 0)
+    assert [seen.type for seen in manager.recent()] == ["response.create", "new"]
+    assert list(manager._commands) == ["ask"]
+
+
+def test_commands_that_are_not_seen_to_go_out_are_remembered_up_to_a_bound() -> None:
+    manager: EventManager[None] = EventManager(send=lambda event: None)
+    for _ in range(5000):
+        manager.send(m.InputAudioBufferClear())
+    assert len(manager._unseen) == 4096
 
 
 def test_commands_by_name_are_sent_through_the_manager() -> None:
@@ -323,6 +431,24 @@ def test_the_newest_turn_is_compared_to_a_flow() -> None:
     assert 0 < match.rate < 1
     with pytest.raises(KeyError):
         manager.check_sequence("unheard of")
+
+
+def test_a_long_answer_is_compared_from_its_beginning() -> None:
+    manager = listening(*ANSWER[:4], *(ANSWER[4:6] * 1000), *ANSWER[6:])
+    assert manager.check_sequence("text response").matches
+    assert not manager.check_sequence(Flow("one delta", "response.created", "response.output_text.delta")).matches
+
+
+def test_what_follows_a_row_of_deltas_is_a_row_of_its_own() -> None:
+    manager = listening(*ANSWER[:4], *(ANSWER[4:6] * 3), ANSWER[6], *(ANSWER[4:6] * 3))
+    flow = Flow("", "response.created", "response.output_text.delta+", "response.output_text.done")
+    lines = manager.check_sequence(flow).lines
+    assert [(line.kind, line.count) for line in lines[-2:]] == [("same", 1), ("unexpected", 2)]
+
+
+def test_a_peer_that_invents_deltas_does_not_fill_the_memory() -> None:
+    manager = listening(*(event(f"new{number}.delta") for number in range(100)))
+    assert len(manager._deltas) == 64
 
 
 def test_a_flow_that_never_began_is_missing() -> None:

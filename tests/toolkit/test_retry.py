@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import pytest
@@ -163,6 +164,13 @@ def test_a_pause_is_positive_and_never_beyond_its_cap(attempt: int, jitter: floa
     assert 1 <= backoff.pause(attempt, chance) <= backoff.cap_ns
 
 
+@pytest.mark.parametrize("factor", [1e6, math.inf])
+def test_a_pause_that_no_float_can_hold_is_the_cap(factor: float) -> None:
+    backoff = Backoff(attempts=100, factor=factor)
+    assert backoff.pause(1, 0) == backoff.first_ns
+    assert backoff.pause(60, 0) == backoff.cap_ns
+
+
 def test_entropy_shortens_the_pause_by_its_part() -> None:
     policy = RetryPolicy(by_type={ErrorType.SERVER: Backoff(first_ns=SECOND, jitter=0.5)})
     retrier = Retrier(policy, entropy=lambda size: b"\xff" * size)
@@ -171,7 +179,10 @@ def test_entropy_shortens_the_pause_by_its_part() -> None:
     assert retrier.deadline == SECOND // 2
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": -1}, {"first_ns": 0}, {"factor": 0.5}, {"jitter": 2.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"attempts": -1}, {"first_ns": 0}, {"factor": 0.5}, {"factor": math.nan}, {"jitter": 2.0}],
+)
 def test_a_back_off_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="back-off"):
         Backoff(**wrong)  # type: ignore[arg-type]

@@ -256,6 +256,49 @@ def test_a_failure_of_an_asynchronous_handler_reaches_the_hook() -> None:
     assert seen == [TEXT]
 
 
+def test_a_hook_may_be_asynchronous_where_handlers_may() -> None:
+    router = Router[m.ServerEvent]()
+    failures: list[str] = []
+
+    async def hook(failure: HandlerFailure) -> None:
+        await asyncio.sleep(0)
+        failures.append(str(failure.exception))
+
+    router.on_all(broken)
+    router.on_error(hook)
+    asyncio.run(router.route_async(TEXT))
+    assert failures == ["broken"]
+
+
+def test_without_a_hook_what_asynchronous_handlers_raise_is_raised_and_so_is_what_a_hook_raises() -> None:
+    router = Router[m.ServerEvent]()
+    router.on_all(broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(router.route_async(TEXT))
+    assert [str(each) for each in caught.value.exceptions] == ["broken"]
+
+    async def hook(_failure: HandlerFailure) -> None:
+        raise KeyError("hook")
+
+    router.on_error(hook)
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(router.route_async(TEXT))
+    assert isinstance(caught.value.exceptions[0], KeyError)
+
+
+def test_an_asynchronous_hook_where_nobody_awaits_it_loses_no_failure() -> None:
+    async def hook(_failure: HandlerFailure) -> None: ...
+
+    router = Router[m.ServerEvent]()
+    router.on_all(broken)
+    router.on_error(hook)
+    with pytest.raises(ExceptionGroup) as caught:
+        router.route(TEXT)
+    (refusal,) = caught.value.exceptions
+    assert "use route_async" in str(refusal)
+    assert str(refusal.__context__) == "broken"
+
+
 def test_an_asynchronous_handler_cannot_be_called_without_awaiting() -> None:
     router = Router[m.ServerEvent]()
 

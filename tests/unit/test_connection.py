@@ -796,6 +796,7 @@ class TestViews:
         client, _ = talking()
         assert client.role is Role.CLIENT
         assert client.conversation is client.session.conversation
+        assert client.responses is client.session.responses
         assert client.generation == 1
         assert client.closed is None
         client.receive_eof(1, 1000)

@@ -8,7 +8,7 @@ Its own are the handshake, PING and PONG, and the closing handshake; their state
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -47,6 +47,7 @@ from antiphon.engine.wire_events import (
 
 if TYPE_CHECKING:
     from antiphon.engine.content import Content, TranscriptionResult
+    from antiphon.engine.records import ResponseRecord
     from antiphon.engine.snapshot import Snapshot
     from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
@@ -109,6 +110,11 @@ class Connection:
     def conversation(self) -> Conversation:
         """The session's conversation."""
         return self.session.conversation
+
+    @property
+    def responses(self) -> Mapping[str, ResponseRecord]:
+        """The session's responses by id: those in progress, and the newest that ended."""
+        return self.session.responses
 
     # -- life ----------------------------------------------------------------------------------------------------------
 

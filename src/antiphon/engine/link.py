@@ -84,7 +84,7 @@ class LinkRules:
         fault = end.fault
         if not link.dials:
             return False  # somebody else opens its sockets
-        if fault is not None and (fault.code in FATAL_CODES or _is_final(fault.status)):
+        if fault is not None and (fault.code in FATAL_CODES or is_final(fault.status)):
             return False
         if not link.opened_generation:
             return link.attempt < engine.config.dials
@@ -262,7 +262,7 @@ class LinkRules:
         engine.act(closed)
 
 
-def _is_final(status: int | None) -> bool:
+def is_final(status: int | None) -> bool:
     """Whether an HTTP status refuses this client for good."""
     return status is not None and 400 <= status < 500 and status not in _RETRIED_STATUSES
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.conversation import Conversation
+    from antiphon.engine.records import ResponseRecord
     from antiphon.engine.refusals import Refusal
     from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
@@ -94,6 +95,7 @@ class Session(_Common):
     role: ClassVar[Role]
     _roles: ClassVar[dict[Role, type[Session]]] = {}
     conversation: Conversation
+    responses: dict[str, ResponseRecord]
 
     def __init_subclass__(cls, role: Role | None = None) -> None:
         if role is not None:

@@ -9,8 +9,9 @@ How each duration is measured (all in ms):
 
 * *time to first token*: from ``response.created`` to the first delta of text, transcript or arguments;
 * *time to first audio*: from ``response.created`` to the first delta of audio;
-* *turn latency*: from the end of the user's turn (``speech_stopped``; else the commit or the `response.create` that was
-  sent) to the first delta of any kind of the response that answers it: what the user waits for;
+* *turn latency*: from the end of the user's newest turn (``speech_stopped``; else the commit or the `response.create`
+  that was sent) to the first delta of any kind of the response that answers it: what the user waits for. Speech that
+  was cleared is no turn, and a `response.create` that was refused ends none;
 * *voice latency*: the same to the first delta of audio: what the user waits for in silence;
 * *response duration*: from ``response.created`` to ``response.done``: generation, not playback;
 * *tool duration*: from the end of a call's arguments to the output that is sent for it.
@@ -32,6 +33,7 @@ from msgspec import UNSET, Struct, UnsetType
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, AudioFormat
 from antiphon.engine.prices import Cost, PriceTable
+from antiphon.engine.request import OCCUPIED
 from antiphon.engine.timers import MS, Instant
 from antiphon.engine.usage import Usage
 from antiphon.toolkit.bystander import AnyEvent
@@ -153,6 +155,9 @@ class Analytics:
         self._calls: dict[str, Instant | None] = {}
         self._said_items: dict[str, None] = {}
         self._turn_ended: Instant | None = None
+        # Whether the next `response.create` says when the turn ended, and the id of the one that last did
+        self._is_asked_for = True
+        self._request: str | UnsetType | None = None
         self._speaking = False
 
     # -- in ------------------------------------------------------------------------------------------------------------
@@ -183,7 +188,7 @@ class Analytics:
                 turn.status = "lost"
                 _count(self._responses, "lost")
         self._speaking = False
-        self._turn_ended = None
+        self._turn_ends(None)
 
     def finish(self) -> None:
         """The session is over: hand out the answers that are still followed, those that never ended too."""
@@ -349,19 +354,31 @@ class Analytics:
         turn.interrupted = True
 
     def _speech_stopped(self, _event: object, at: Instant | None) -> None:
+        self._turn_ends(at)
+
+    def _turn_ends(self, at: Instant | None) -> None:
+        """The turn ended here, whenever an answer is asked for; None: there is none that waits for an answer."""
         self._turn_ended = at
+        self._is_asked_for = at is None
 
     def _committed(self, event: m.InputAudioBufferCommitted, at: Instant | None) -> None:
         self._turns += 1
         self._is_new(event.item_id)
         if not self._speaking:
-            self._turn_ended = at
+            self._turn_ends(at)
         self._speaking = False
+
+    def _discarded(self, _event: object, _at: Instant | None) -> None:
+        if self._speaking:
+            self._speaking = False
+            self._turn_ends(None)
 
     def _item_created(self, event: m.ConversationItemCreate, at: Instant | None) -> None:
         item = event.item
         if isinstance(item, m.MessageItem) and item.role == "user":
-            self._turns += self._is_new(item.id)
+            if self._is_new(item.id):
+                self._turns += 1
+                self._is_asked_for = True  # whatever ended before it, this turn is newer
         elif isinstance(item, m.FunctionCallOutputItem):
             finished = self._calls.pop(item.call_id, None)
             if finished is not None and at is not None:
@@ -382,9 +399,10 @@ class Analytics:
             del self._said_items[next(iter(self._said_items))]
         return True
 
-    def _asked(self, _event: object, at: Instant | None) -> None:
-        if self._turn_ended is None:
+    def _asked(self, event: m.ResponseCreate, at: Instant | None) -> None:
+        if self._is_asked_for:
             self._turn_ended = at
+            self._request = event.event_id
 
     def _created(self, event: m.ResponseCreated, at: Instant | None) -> None:
         response_id = event.response.id
@@ -398,7 +416,7 @@ class Analytics:
             model=model,
             transcription_model=transcription_model,
         )
-        self._turn_ended = None
+        self._turn_ends(None)
         if len(self._answers) > _OPEN:
             self._let_go(next(iter(self._answers)))
 
@@ -505,7 +523,11 @@ class Analytics:
             self._interrupted(turn)
 
     def _failed(self, event: m.Error, _at: Instant | None) -> None:
-        _count(self._errors, _label(RealtimeError.from_event(event)))
+        error = RealtimeError.from_event(event)
+        _count(self._errors, _label(error))
+        refused = error.event_id == self._request if error.event_id else error.code == OCCUPIED
+        if refused and self._is_asked_for:
+            self._turn_ended = None
 
     def _transcribed(self, event: m.ConversationItemInputAudioTranscriptionCompleted, _at: Instant | None) -> None:
         self._use(self._models, Usage().transcribed(event.usage))
@@ -554,6 +576,7 @@ _OBSERVERS: Final[dict[tuple[str, str], Any]] = {
     ("server", "input_audio_buffer.speech_started"): Analytics._speech_started,
     ("server", "input_audio_buffer.speech_stopped"): Analytics._speech_stopped,
     ("server", "input_audio_buffer.committed"): Analytics._committed,
+    ("server", "input_audio_buffer.cleared"): Analytics._discarded,
     ("client", "conversation.item.create"): Analytics._item_created,
     ("server", "conversation.item.added"): Analytics._item_added,
     ("server", "conversation.item.created"): Analytics._item_added,

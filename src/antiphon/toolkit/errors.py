@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from antiphon.engine.actions import Dropped, Finished, LostToVad, Merged, Outcome, Rejected, TimedOut
 from antiphon.engine.errors import Fault
-from antiphon.machines import ERRORS
+from antiphon.engine.link import FATAL_CODES, is_final
 from antiphon.messages import ClientEvent, Error, ErrorDetail, Response
 
 __all__ = ["ErrorType", "RealtimeError"]
@@ -31,7 +31,6 @@ class ErrorType(StrEnum):
 
 
 _RETRYABLE: Final = frozenset({ErrorType.RATE_LIMIT, ErrorType.SERVER, ErrorType.TIMEOUT, ErrorType.CONNECTION})
-_FATAL: Final = frozenset(error.code for error in ERRORS.values() if error.fatal and error.code)
 _TYPE_OF_CODE: Final = {
     "rate_limit_exceeded": ErrorType.RATE_LIMIT,
     "inference_rate_limit_exceeded": ErrorType.RATE_LIMIT,
@@ -51,6 +50,13 @@ _TYPE_OF_FAULT: Final = {
     "session": ErrorType.SERVER,
 }
 
+_TYPE_OF_STATUS: Final = {
+    401: ErrorType.AUTHENTICATION,
+    403: ErrorType.AUTHENTICATION,
+    429: ErrorType.RATE_LIMIT,
+}
+"""What a refused handshake means; any other final status is a request that nobody will grant."""
+
 
 class RealtimeError(Struct, frozen=True, kw_only=True):
     """What went wrong.
@@ -69,8 +75,9 @@ class RealtimeError(Struct, frozen=True, kw_only=True):
 
     @property
     def fatal(self) -> bool:
-        """Whether the session is over or useless (the codes marked so in ``spec/errors.toml``; a refused key)."""
-        return self.code in _FATAL or self.status in (401, 403)
+        """Whether the session is over or useless: a code marked so in ``spec/errors.toml``, or a handshake that was
+        refused for good (4xx, but for 408, 425 and 429)."""
+        return self.code in FATAL_CODES or is_final(self.status)
 
     @property
     def retryable(self) -> bool:
@@ -117,7 +124,9 @@ class RealtimeError(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_fault(cls, fault: Fault, command: ClientEvent | None = None) -> RealtimeError:
         """From what ended a socket."""
-        type = ErrorType.AUTHENTICATION if fault.status in (401, 403) else _TYPE_OF_FAULT[fault.kind]
+        type = _TYPE_OF_FAULT[fault.kind]
+        if fault.status is not None:
+            type = _TYPE_OF_STATUS.get(fault.status, ErrorType.INVALID_REQUEST if is_final(fault.status) else type)
         mine = command.event_id if command is not None and isinstance(command.event_id, str) else None
         return cls(
             type=type, message=fault.message, code=fault.code, event_id=mine, command=command, status=fault.status

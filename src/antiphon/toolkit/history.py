@@ -28,7 +28,7 @@ from antiphon.messages.beta import View
 from antiphon.toolkit.bystander import AnyEvent, Said, as_action, bystander, hear
 from antiphon.toolkit.event_types import aliases_of
 from antiphon.toolkit.export import export_history
-from antiphon.toolkit.router import Registration, Router
+from antiphon.toolkit.router import Registration, Router, route_all, route_all_async
 from antiphon.toolkit.transcript import Line, Match, Timeline, Transcript
 
 __all__ = ["Change", "ChangeKind", "History"]
@@ -117,15 +117,13 @@ class History:
         called, unless ``changes.on_error`` has a hook.
         """
         changes = self.note(thing, now)
-        for change in changes:
-            self.changes.route(change)
+        route_all((self.changes, change) for change in changes)
         return changes
 
     async def feed_async(self, thing: Said, now: Instant | None = None) -> tuple[Change, ...]:
         """As `feed`, and awaits what callbacks return."""
         changes = self.note(thing, now)
-        for change in changes:
-            await self.changes.route_async(change)
+        await route_all_async((self.changes, change) for change in changes)
         return changes
 
     def note(self, thing: Said, now: Instant | None = None) -> tuple[Change, ...]:

@@ -50,14 +50,16 @@ class Backoff(Struct, frozen=True, kw_only=True):
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.attempts < 0 or self.first_ns < 1 or self.factor < 1 or self.cap_ns < 1 or not 0 <= self.jitter <= 1:
+        pauses = self.first_ns >= 1 and self.factor >= 1 and self.cap_ns >= 1  # NaN is not
+        if self.attempts < 0 or not pauses or not 0 <= self.jitter <= 1:
             raise ValueError("a back-off needs attempts >= 0, pauses >= 1 ns, factor >= 1 and jitter in 0..1")
 
     def pause(self, attempt: int, chance: float) -> int:
         """The pause before attempt ``attempt`` (1 is the first repetition), ns; ``chance`` in 0..1 is the entropy."""
-        whole = self.cap_ns
-        if attempt <= 64:  # beyond, the power would not fit into a float
+        try:
             whole = min(self.cap_ns, int(self.first_ns * self.factor ** (attempt - 1)))
+        except OverflowError:  # more than a float can hold is beyond any cap
+            whole = self.cap_ns
         return max(1, whole - int(whole * self.jitter * chance))
 
 

@@ -11,15 +11,16 @@ after another, in this order, which is the whole of the promise:
 awaits with nothing but the language, so it runs under asyncio, trio or anything else. What happens while an event is
 routed (a handler that registers another, removes itself, or routes an event of its own) takes effect with the next.
 
-A handler that raises stops no other. What it raised goes to the hook of `Router.on_error`; without one, all that was
-raised is raised together, as an `ExceptionGroup`, after the last handler: an error that nobody reads is no service.
+A handler that raises stops no other. What it raised goes to the hook of `Router.on_error`, which is awaited where
+handlers are; without one, all that was raised is raised together, as an `ExceptionGroup`, after the last handler: an
+error that nobody reads is no service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable, iscoroutine
-from typing import Any, Final, Generic, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, overload
 
 from msgspec import Struct
 
@@ -172,8 +173,8 @@ class Router(Generic[E]):
         return self._register(_ALL, "", handler, priority, once)
 
     def on_error(self, hook: Callable[[HandlerFailure], object]) -> Callable[[HandlerFailure], object]:
-        """What is to hear of handlers that raise, one hook a router; usable as a decorator. What the hook itself raises
-        is raised after the last handler."""
+        """What is to hear of handlers that raise, one hook a router; usable as a decorator. It may be asynchronous
+        where handlers may (`route_async`). What the hook itself raises is raised after the last handler."""
         self._hook = hook
         return hook
 
@@ -240,8 +241,7 @@ class Router(Generic[E]):
                     each.remove()
                 result = each.handler(event)
                 if result is not None and isawaitable(result):
-                    _discard(result)
-                    raise TypeError(f"{_name(each.handler)} is asynchronous: use route_async")
+                    _refuse(each.handler, result)
             except Exception as exception:
                 failures = self._failed(each, event, exception, failures)
         if failures:
@@ -267,7 +267,7 @@ class Router(Generic[E]):
                 if result is not None and isawaitable(result):
                     await result
             except Exception as exception:
-                failures = self._failed(each, event, exception, failures)
+                failures = await self._failed_async(each, event, exception, failures)
         if failures:
             raise ExceptionGroup(f"handlers of {event.type} failed", failures)
 
@@ -276,18 +276,57 @@ class Router(Generic[E]):
     ) -> list[Exception] | None:
         if self._hook is not None:
             try:
-                self._hook(HandlerFailure(event, registration.handler, registration.pattern, exception))
+                told = self._hook(HandlerFailure(event, registration.handler, registration.pattern, exception))
+                if isawaitable(told):
+                    _refuse(self._hook, told)
                 return failures
             except Exception as raised:
                 exception = raised
-        failures = failures or []
-        failures.append(exception)
-        return failures
+        return [*(failures or ()), exception]
+
+    async def _failed_async(
+        self, registration: Registration, event: object, exception: Exception, failures: list[Exception] | None
+    ) -> list[Exception] | None:
+        if self._hook is not None:
+            try:
+                told = self._hook(HandlerFailure(event, registration.handler, registration.pattern, exception))
+                if isawaitable(told):
+                    await told
+                return failures
+            except Exception as raised:
+                exception = raised
+        return [*(failures or ()), exception]
 
 
-def _discard(awaitable: Awaitable[object]) -> None:
+def route_all(routed: Iterable[tuple[Router[Any], Any]]) -> None:
+    """Route each event with its router, whatever the handlers of one before it raised; raises that when all were
+    routed, as one `ExceptionGroup`."""
+    failures: list[Exception] = []
+    for router, event in routed:
+        try:
+            router.route(event)
+        except ExceptionGroup as group:
+            failures.extend(group.exceptions)
+    if failures:
+        raise ExceptionGroup("handlers failed", failures)
+
+
+async def route_all_async(routed: Iterable[tuple[Router[Any], Any]]) -> None:
+    """As `route_all`, and awaits what handlers return."""
+    failures: list[Exception] = []
+    for router, event in routed:
+        try:
+            await router.route_async(event)
+        except ExceptionGroup as group:
+            failures.extend(group.exceptions)
+    if failures:
+        raise ExceptionGroup("handlers failed", failures)
+
+
+def _refuse(called: Callable[..., object], awaitable: Awaitable[object]) -> NoReturn:
     if iscoroutine(awaitable):
         awaitable.close()  # or the interpreter warns that it was never awaited
+    raise TypeError(f"{_name(called)} is asynchronous: use route_async (feed_async of what is fed)")
 
 
 def _name(handler: Callable[..., object]) -> str:
