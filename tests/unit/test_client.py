@@ -455,9 +455,17 @@ def test_one_byte_is_a_whole_sample_of_g711() -> None:
     assert talk.client.input_audio_buffer.uncommitted == 1
 
 
+def test_audio_may_be_a_view_of_one_channel() -> None:
+    talk = Talk(session={"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
+    (append,) = sent(talk.client.append_audio(memoryview(b"LRLR")[::2], 0))
+    assert append["audio"] == "TEw="  # LL
+
+
 def test_audio_of_one_event_is_bounded() -> None:
     talk = Talk(limits=Limits(append_audio_bytes=4))
-    assert talk.refused(lambda: talk.client.append_audio(bytes(6), 0)).rule == "R-I6"
+    error = talk.refused(lambda: talk.client.append_audio(bytes(6), 0))
+    assert (error.rule, error.code, error.param) == ("R-I6", "string_above_max_length", "audio")
+    assert "at most 4" in str(error)
 
 
 # -- the gap -----------------------------------------------------------------------------------------------------------

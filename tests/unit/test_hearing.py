@@ -173,11 +173,12 @@ def test_silence_goes_on_after_a_restore() -> None:
 # -- what no detector can have heard -----------------------------------------------------------------------------------
 
 
-def test_no_position_is_negative() -> None:
+@pytest.mark.parametrize("position", [-1, 0.5, float("nan"), True])
+def test_a_position_is_a_whole_number_of_ms(position: Any) -> None:
     host = Host()
-    assert host.refused(lambda: host.speech_started(-1)).rule == "R-I1"
+    assert host.refused(lambda: host.speech_started(position)).rule == "R-I1"
     host.speech_started(0)
-    assert host.refused(lambda: host.speech_stopped(-1)).rule == "R-I1"
+    assert host.refused(lambda: host.speech_stopped(position)).rule == "R-I1"
 
 
 # -- transcripts -------------------------------------------------------------------------------------------------------
@@ -255,7 +256,9 @@ def test_what_failed_has_no_segments() -> None:
     [
         (TranscriptSegment("s", "x", "A", -0.1, 0.2), "R-T1"),
         (TranscriptSegment("s", "x", "A", 0.3, 0.2), "R-T1"),
+        (TranscriptSegment("s", "x", "A", 0.3, float("inf")), "R-T1"),
         (TranscriptCompleted("x", -1.0), "R-T2"),
+        (TranscriptCompleted("x", float("nan")), "R-T2"),
     ],
 )
 def test_time_runs_forwards_in_a_transcript(result: TranscriptionResult, rule: str) -> None:

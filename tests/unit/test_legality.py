@@ -600,7 +600,15 @@ def test_what_is_truncated_exists() -> None:
 def test_a_truncation_is_an_integer_of_milliseconds() -> None:
     talk = Talk()
     talk.speaks("r1", "i1", 100)
-    assert refusal(talk, truncate(ms=49.5)) == ("R-C5", "invalid_type", "audio_end_ms")
+    for ms in (49.5, True):
+        assert refusal(talk, truncate(ms=ms)) == ("R-C5", "invalid_type", "audio_end_ms")
+
+
+def test_a_truncation_that_is_none_may_be_sent_and_stored_all_the_same() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    assert sent(talk.say(truncate(ms=49.5), override={"R-C5"}))[0]["audio_end_ms"] == 49.5
+    talk.restored()
 
 
 def test_a_truncation_is_not_negative() -> None:

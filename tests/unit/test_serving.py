@@ -501,3 +501,28 @@ def test_an_output_joins_what_was_written_and_counts_its_bytes() -> None:
         output.write(delta)
     assert (output.text, output.text_bytes) == ("hellö", 6)
     assert output.text == "hellö"
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_output_answers_a_call_that_the_conversation_holds() -> None:
+    """R-C12"""
+    host = Host(limits=Limits(conversation_items=2))
+    output = {"type": "function_call_output", "output": "12"}
+    for number, gone in enumerate(("out of band", "deleted", "deleted before its end", "forgotten")):
+        call_id = f"call_{number}"
+        response_id = host.asks(conversation="none") if gone == "out of band" else host.asks()
+        host.begins(response_id, "function_call", call_id=call_id)
+        (item_id,) = host.server.responses[response_id].item_ids
+        if gone == "deleted before its end":
+            host.hear("conversation.item.delete", item_id=item_id)
+        host.calls(response_id, "{}")
+        host.finishes(response_id)
+        if gone == "deleted":
+            host.hear("conversation.item.delete", item_id=item_id)
+        if gone == "forgotten":
+            host.adds("one")
+            host.adds("two")
+        error = refusal(host.hear("conversation.item.create", item={**output, "call_id": call_id}))
+        assert error["code"] == "invalid_tool_call_id", gone
