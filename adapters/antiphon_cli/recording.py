@@ -30,6 +30,7 @@ from antiphon.toolkit import (
     Timeline,
     Transcript,
     Turn,
+    portable_id,
 )
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import AnyEvent, Observer, Open, Transport, Violation, tells_of_webrtc
@@ -200,7 +201,7 @@ class Recording:
             # Another session begins. What was said in this one stays, also where nobody tells it to the next.
             for line in self.transcript() or ():
                 if len(self._said_before) < _KEPT_LINES:
-                    self._said_before.setdefault(line.item_id, line)
+                    self._said_before.setdefault(portable_id(line.item_id), line)
         if self._observer.audio_cut and not self.analytics.audio_cut:
             self._cut()
 
@@ -312,7 +313,7 @@ class _Whole(Transcript):
     def __iter__(self) -> Iterator[Line]:
         yield from self._before.values()
         for line in super().__iter__():
-            if line.item_id not in self._before:
+            if portable_id(line.item_id) not in self._before:
                 yield line
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from antiphon.toolkit import portable_id
 from antiphon_cli.__main__ import main
 
 from .conftest import Ran
@@ -389,6 +390,27 @@ def test_what_was_said_over_an_earlier_socket_is_not_lost_and_told_once(analyze:
     assert [line["who"] for line in lines[len(before) :]] == ["user", "assistant"]
     (one,) = document(analyze("--json", "b.jsonl"))["files"]
     assert (one["analysis"]["turns"], one["analysis"]["responses"]) == (5, {"completed": 5, "cancelled": 1})
+
+
+def test_what_was_said_is_told_once_though_another_socket_has_other_ids_for_it(analyze: Analyze) -> None:
+    long = "x" * 36  # more than a client may choose
+    made = MadeSession(8)
+    made.typed()
+    made.writes()
+    (first, *_) = json.loads(analyze("--transcript", "json", write("a.jsonl", made.lines)).out)
+    made.lines = [line.replace(first["item_id"].encode(), long.encode()) for line in made.lines]
+    before = analyze("--transcript", "srt", write("b.jsonl", made.lines)).out
+    made.input("eof_received")
+    made.input("opened")
+    again = {"type": "message", "role": "user", "id": portable_id(long), "status": "completed"}
+    again["content"] = [{"type": "input_text", "text": first["text"]}]  # type: ignore[assignment]
+    made.client("conversation.item.create", item=again)
+    made.server("session.created", session={"type": "realtime"})
+    made.server("conversation.item.added", item=again, previous_item_id=None)
+    made.server("conversation.item.done", item=again, previous_item_id=None)
+    assert analyze("--transcript", "srt", write("c.jsonl", made.lines)).out == before
+    (one,) = document(analyze("--json", "c.jsonl"))["files"]
+    assert one["analysis"]["turns"] == 1
 
 
 # Many files ----------------------------------------------------------------------------------------------------------

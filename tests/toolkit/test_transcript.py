@@ -10,7 +10,7 @@ import pytest
 from antiphon import Conversation, Deliver, PlayAudio, TransmitMessage
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K
-from antiphon.toolkit import History, Span, Timeline, Transcript
+from antiphon.toolkit import History, Span, Timeline, Transcript, portable_id
 
 MS = 1_000_000
 
@@ -105,8 +105,8 @@ def deliver(event: m.ServerEvent) -> Deliver:
     return Deliver(event, b"")
 
 
-def play(ms: int) -> PlayAudio:
-    return PlayAudio("a", 0, 0, bytes(48 * ms), PCM16_24K)
+def play(ms: int, content_index: int = 0) -> PlayAudio:
+    return PlayAudio("a", content_index, 0, bytes(48 * ms), PCM16_24K)
 
 
 def timed() -> Timeline:
@@ -132,6 +132,24 @@ def test_a_cut_ends_the_turn_where_the_sound_stopped() -> None:
     timeline = timed()
     timeline.observe(deliver(m.ConversationItemTruncated(item_id="a", content_index=0, audio_end_ms=700)), 3_500 * MS)
     assert timeline.span("a") == Span(1500, 2200)
+
+
+def test_a_cut_in_a_later_part_comes_after_the_parts_that_were_heard_whole() -> None:
+    timeline = timed()
+    timeline.observe(play(1000, 1), 2_700 * MS)
+    assert timeline.span("a") == Span(1500, 4500)
+    timeline.observe(deliver(m.ConversationItemTruncated(item_id="a", content_index=1, audio_end_ms=500)), 4_100 * MS)
+    assert timeline.span("a") == Span(1500, 4000)
+
+
+def test_an_item_has_its_time_by_the_id_under_which_another_session_is_told_it_too() -> None:
+    timeline = Timeline()
+    long = "item_" + "x" * 40
+    timeline.observe(deliver(m.InputAudioBufferSpeechStarted(item_id=long, audio_start_ms=0)), 0)
+    timeline.observe(deliver(m.InputAudioBufferSpeechStopped(item_id=long, audio_end_ms=900)), 900 * MS)
+    told_again = m.MessageItem(id=portable_id(long), role="user", status="completed", content=[])
+    timeline.observe(deliver(m.ConversationItemAdded(item=told_again, previous_item_id=None)), 5_000 * MS)
+    assert timeline.span(long) == timeline.span(portable_id(long)) == Span(0, 900)
 
 
 def test_a_turn_of_text_lasts_from_its_announcement_to_its_end() -> None:

@@ -30,6 +30,7 @@ from antiphon.messages import (
     ResponseOutputItemDone,
 )
 from antiphon.toolkit.event_types import aliases_of
+from antiphon.toolkit.export import portable_id
 
 __all__ = ["Line", "LineKind", "Match", "Span", "Timeline", "Transcript"]
 
@@ -94,7 +95,8 @@ class Timeline:
 
     A user's turn runs from ``speech_started`` to ``speech_stopped`` as they arrived (a turn that was committed by hand
     is a point in time); an answer that is played from its first `PlayAudio` for as long as its audio lasts, or to its
-    cut; one of text from its announcement to its end.
+    cut; one of text from its announcement to its end. An item that another session is told under another id (see
+    `portable_id`) is the same item, by either id.
     """
 
     def __init__(self, *, max_items: int = 20_000) -> None:
@@ -102,8 +104,9 @@ class Timeline:
             raise ValueError(f"max_items must be at least 1, not {max_items}")
         self._max_items = max_items
         self._zero: Instant | None = None
+        # Both by the portable id, which an item keeps over all sessions.
         self._spans: dict[str, Span] = {}
-        self._played_ms: dict[str, int] = {}
+        self._played_ms: dict[str, dict[int, int]] = {}
 
     def observe(self, action: Action, now: Instant) -> None:
         """Note what the session did at ``now``."""
@@ -119,48 +122,59 @@ class Timeline:
 
     def span(self, item_id: str) -> Span | None:
         """When the item was said; None where nothing was noted."""
-        return self._spans.get(item_id)
+        return self._spans.get(portable_id(item_id))
 
     def _play(self, action: PlayAudio, at: int) -> None:
-        known = self._spans.get(action.item_id)
-        if action.item_id not in self._played_ms:
-            self._played_ms[action.item_id] = 0
+        key = portable_id(action.item_id)
+        known = self._spans.get(key)
+        if key not in self._played_ms:
+            self._played_ms[key] = {}
             known = None  # what counts is when it sounds, not when it was announced
         start = at if known is None else known.start_ms
-        self._played_ms[action.item_id] += action.format.ms(action.format.samples(len(action.audio)))
-        self._note(action.item_id, Span(start, start + self._played_ms[action.item_id]))
+        parts = self._played_ms[key]
+        ms = action.format.ms(action.format.samples(len(action.audio)))
+        parts[action.content_index] = parts.get(action.content_index, 0) + ms
+        self._note(key, Span(start, start + sum(parts.values())))
 
     def _hear(self, event: object, at: int) -> None:
         match event:
             case InputAudioBufferSpeechStarted():
-                self._note(event.item_id, Span(at, None))
+                self._note(portable_id(event.item_id), Span(at, None))
             case InputAudioBufferSpeechStopped():
-                self._end(event.item_id, at)
+                self._end(portable_id(event.item_id), at)
             case InputAudioBufferCommitted():
-                if event.item_id not in self._spans:
-                    self._note(event.item_id, Span(at, at))
-                self._end(event.item_id, at)
+                key = portable_id(event.item_id)
+                if key not in self._spans:
+                    self._note(key, Span(at, at))
+                self._end(key, at)
             case ConversationItemAdded():
-                if isinstance(event.item.id, str) and event.item.id not in self._spans:
+                if isinstance(event.item.id, str) and (key := portable_id(event.item.id)) not in self._spans:
                     ends = None if getattr(event.item, "status", None) == "in_progress" else at
-                    self._note(event.item.id, Span(at, ends))
+                    self._note(key, Span(at, ends))
             case ResponseOutputItemDone():
-                if isinstance(event.item.id, str) and event.item.id not in self._played_ms:
-                    self._end(event.item.id, at)
+                if isinstance(event.item.id, str) and (key := portable_id(event.item.id)) not in self._played_ms:
+                    self._end(key, at)
             case ConversationItemTruncated():
-                known = self._spans.get(event.item_id)
-                if known is not None:
-                    self._note(event.item_id, Span(known.start_ms, known.start_ms + event.audio_end_ms))
+                self._cut(event)
             case _:
                 pass
 
-    def _end(self, item_id: str, at: int) -> None:
-        known = self._spans.get(item_id)
-        if known is not None and known.end_ms is None:
-            self._spans[item_id] = Span(known.start_ms, at)
+    def _cut(self, event: ConversationItemTruncated) -> None:
+        key = portable_id(event.item_id)
+        known = self._spans.get(key)
+        if known is None:
+            return
+        # The cut is told from the beginning of its part, and the parts before it were heard whole.
+        earlier = sum(ms for index, ms in self._played_ms.get(key, {}).items() if index < event.content_index)
+        self._note(key, Span(known.start_ms, known.start_ms + earlier + event.audio_end_ms))
 
-    def _note(self, item_id: str, span: Span) -> None:
-        self._spans[item_id] = span
+    def _end(self, key: str, at: int) -> None:
+        known = self._spans.get(key)
+        if known is not None and known.end_ms is None:
+            self._spans[key] = Span(known.start_ms, at)
+
+    def _note(self, key: str, span: Span) -> None:
+        self._spans[key] = span
         if len(self._spans) > self._max_items:
             oldest = next(iter(self._spans))
             del self._spans[oldest]
