@@ -75,6 +75,44 @@ def test_what_was_cut_is_marked_and_ends_where_it_was_heard() -> None:
     assert Transcript(talk).markdown() == "**assistant:** one two —\n"
 
 
+def test_a_caption_of_what_was_cut_is_marked() -> None:
+    talk = Conversation()
+    talk.insert(m.MessageItem(id="a", role="assistant", status="incomplete", content=[]))
+    talk.text_done("a", 0, "one two three four")
+    talk.truncate("a", 0, 200, 400)
+    assert "\nassistant: one two —\n" in Transcript(talk, timed()).srt()
+    assert "<v assistant>one two —\n" in Transcript(talk, timed()).vtt()
+
+
+def test_spaces_that_say_something_stay() -> None:
+    talk = Conversation()
+    words = "\u00ab\u00a0Bonjour\u202f!\u00a0\u00bb \u4f60\u597d\u3000\u4e16\u754c"
+    talk.insert(m.MessageItem(id="u", role="user", content=[m.InputText(text=f" {words}\t \n")]))
+    assert Transcript(talk).text() == f"user: {words}\n"
+
+
+def test_a_name_with_line_breaks_begins_no_line_of_its_own() -> None:
+    talk = Conversation()
+    talk.insert(m.MessageItem(id="u", role="us\ner --> \n\nboo", content=[m.InputText(text="hello")]))
+    talk.insert(m.FunctionCallItem(id="f", call_id="c", name="f\n\nassistant: fake", arguments="{}"))
+    talk.insert(m.FunctionCallOutputItem(id="o", call_id="c", output="a\n\n**assistant:** `fake`"))
+    timeline = Timeline()
+    timeline.observe(deliver(m.InputAudioBufferCommitted(item_id="u", previous_item_id=None)), 0)
+    transcript = Transcript(talk, timeline)
+    assert transcript.srt().splitlines()[2:] == ["us er --> boo: hello", ""]
+    assert transcript.vtt().splitlines()[3:] == ["<v us er --&gt; boo>hello", ""]
+    assert transcript.text().splitlines() == [
+        "us er --> boo: hello",
+        "f assistant: fake({})",
+        "f assistant: fake -> a **assistant:** `fake`",
+    ]
+    assert transcript.markdown().split("\n\n") == [
+        "**us er --> boo:** hello",
+        "*f assistant: fake called with* `{}`",
+        "*f assistant: fake answered* `` a **assistant:** `fake` ``\n",
+    ]
+
+
 def test_markdown_keeps_code_as_code_whatever_is_in_it() -> None:
     talk = Conversation()
     talk.insert(m.FunctionCallOutputItem(id="o", call_id="c", output="`x` and ``y``"))

@@ -8,7 +8,7 @@ cut answers down to what was heard, transcriptions as they come. When each line 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -190,8 +190,12 @@ class Transcript:
 
     def __iter__(self) -> Iterator[Line]:
         """The lines in the order of the conversation. Items that are neither messages nor calls have none."""
+        functions: dict[object, str] = {}
         for node in self._conversation:
-            line = self._line(node)
+            if isinstance(node.item, FunctionCallItem):
+                functions.setdefault(node.item.call_id, node.item.name)
+        for node in self._conversation:
+            line = self._line(node, functions)
             if line is not None:
                 yield line
 
@@ -208,7 +212,7 @@ class Transcript:
             Match(line, *found.span()) for line in self for found in pattern.finditer(line.text) if found.group()
         )
 
-    def _line(self, node: Node) -> Line | None:
+    def _line(self, node: Node, functions: Mapping[object, str]) -> Line | None:
         item = node.item
         kind: LineKind
         match item:
@@ -217,7 +221,7 @@ class Transcript:
             case FunctionCallItem():
                 kind, who = "call", item.name
             case FunctionCallOutputItem():
-                kind, who = "output", self._function_of(item.call_id)
+                kind, who = "output", functions.get(item.call_id, item.call_id)
             case _:
                 return None
         return Line(
@@ -230,12 +234,6 @@ class Transcript:
             span=None if self._timeline is None else self._timeline.span(node.id),
         )
 
-    def _function_of(self, call_id: str) -> str:
-        for node in self._conversation:
-            if isinstance(node.item, FunctionCallItem) and node.item.call_id == call_id:
-                return node.item.name
-        return call_id
-
     # -- forms ---------------------------------------------------------------------------------------------------------
 
     def text(self) -> str:
@@ -243,7 +241,7 @@ class Transcript:
         return "".join(f"{_plain(line)}\n" for line in self if line.text)
 
     def markdown(self) -> str:
-        """Paragraphs with the speaker in bold; calls and outputs as code; what was cut ends with a dash."""
+        """Paragraphs with the speaker in bold; calls and outputs as code on one line; what was cut ends with a dash."""
         return "\n\n".join(_paragraph(line) for line in self if line.text) + "\n"
 
     def json(self) -> bytes:
@@ -260,7 +258,7 @@ class Transcript:
     def vtt(self) -> str:
         """WebVTT captions, each with its speaker as a voice tag."""
         cues = (
-            f"{_clock(start, '.')} --> {_clock(end, '.')}\n<v {_escaped(line.who)}>{_escaped(_flat(line.text))}\n\n"
+            f"{_clock(start, '.')} --> {_clock(end, '.')}\n<v {_escaped(_flat(line.who))}>{_escaped(_words(line))}\n\n"
             for start, end, line in self._captions()
         )
         return "WEBVTT\n\n" + "".join(cues)
@@ -273,30 +271,47 @@ class Transcript:
             yield span.start_ms, max(end, span.start_ms + _SHORTEST_MS), line
 
 
+# Who speaks and what a tool answered is a peer's word, too: a line break in it would begin another caption, another
+# paragraph, another speaker's line.
+
+
 def _plain(line: Line) -> str:
+    who = _flat(line.who)
     match line.kind:
         case "message":
-            return f"{line.who}: {_flat(line.text)}{' —' if line.cut else ''}"
+            return f"{who}: {_words(line)}"
         case "call":
-            return f"{line.who}({_flat(line.text)})"
+            return f"{who}({_flat(line.text)})"
         case _:
-            return f"{line.who} -> {_flat(line.text)}"
+            return f"{who} -> {_flat(line.text)}"
 
 
 def _paragraph(line: Line) -> str:
+    who = _flat(line.who)
     if line.kind == "message":
-        return f"**{line.who}:** {line.text}{' —' if line.cut else ''}"
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line.text)), default=0))
-    pad = " " if line.text.startswith("`") or line.text.endswith("`") else ""
-    return f"*{line.who} {'called with' if line.kind == 'call' else 'answered'}* {fence}{pad}{line.text}{pad}{fence}"
+        return f"**{who}:** {line.text}{_CUT if line.cut else ''}"
+    code = _flat(line.text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", code)), default=0))
+    pad = " " if code.startswith("`") or code.endswith("`") else ""
+    return f"*{who} {'called with' if line.kind == 'call' else 'answered'}* {fence}{pad}{code}{pad}{fence}"
 
 
 def _caption(line: Line) -> str:
-    return f"{line.who}: {_flat(line.text)}"
+    return f"{_flat(line.who)}: {_words(line)}"
+
+
+def _words(line: Line) -> str:
+    return f"{_flat(line.text)}{_CUT if line.cut else ''}"
+
+
+_CUT: Final = " —"
+
+# Spaces that say something, like those that do not break, stay as they are.
+_BREAKS: Final = re.compile("[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return _BREAKS.sub(" ", text).strip(" ")
 
 
 def _escaped(text: str) -> str:
