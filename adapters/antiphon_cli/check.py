@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from antiphon.toolkit import CutLine, Entry, Foreign
-from antiphon_cli.console import Console, ExitCode, clean
+from antiphon_cli.console import Console, ExitCode, clean, clean_json
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Open, Transport, Violation, tells_of_webrtc
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if not arguments.json:
             _print(console, verdict, strict=strict)
     if arguments.json:
-        console.out(json.dumps(_document(verdicts, strict=strict), indent=2, ensure_ascii=False))
+        console.out(clean_json(json.dumps(_document(verdicts, strict=strict), indent=2, ensure_ascii=False)))
     return max(verdict.code(strict=strict) for verdict in verdicts)
 
 

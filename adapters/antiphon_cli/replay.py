@@ -28,7 +28,7 @@ from antiphon.toolkit import (
     Steps,
 )
 from antiphon_cli.arguments import port
-from antiphon_cli.console import Console, ExitCode, UserError, clean
+from antiphon_cli.console import Console, ExitCode, UserError, clean, clean_json
 from antiphon_cli.journal import JournalError, read_journal
 from antiphon_cli.observer import Observer, Violation, tells_of_webrtc
 from antiphon_cli.teller import Teller
@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     except JournalError as error:
         raise UserError(str(error)) from None
     if arguments.json:
-        console.out(json.dumps(verdict.document(), indent=2, ensure_ascii=False))
+        console.out(clean_json(json.dumps(verdict.document(), indent=2, ensure_ascii=False)))
     else:
         for line in verdict.lines():
             console.out(line)
