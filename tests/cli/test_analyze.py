@@ -324,6 +324,14 @@ def test_a_clock_that_goes_back_makes_no_negative_durations(analyze: Analyze) ->
     assert all(gap["min"] is None or gap["min"] >= 0 for gap in one["analysis"]["between"].values())
 
 
+def test_a_clock_may_begin_before_zero(analyze: Analyze) -> None:
+    lines = [b'{"dir": "server", "event": {"type": "a.b"}, "at": %d}\n' % at for at in (-5 * 10**9, -(10**9), 10**9)]
+    (one,) = document(analyze("--json", write("a.jsonl", lines)))["files"]
+    assert one["analysis"]["duration_ms"] == 6000
+    assert one["analysis"]["between"]["a.b"]["max"] == 4000
+    assert one["notes"] == []
+
+
 def test_two_responses_of_one_id_are_two_turns(analyze: Analyze) -> None:
     made = session()
     again = [line for line in made.lines if b'"response.created"' in line or b'"response.done"' in line][:2]
