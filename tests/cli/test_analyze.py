@@ -275,6 +275,13 @@ def test_a_file_that_is_not_there_does_not_hide_the_others(analyze: Analyze) -> 
     assert told["files"][1]["analysis"]["turns"] > 0
 
 
+def test_of_files_without_an_event_no_figures_are_shown(analyze: Analyze) -> None:
+    assert analyze("nothere.jsonl").out == "nothere.jsonl\n  0 server events, 0 client events\n"
+    assert analyze("nothere.jsonl", "nowhere.jsonl").out.endswith(
+        "\nAll 2 files\n  0 server events, 0 client events, 2 files not (all) readable\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
