@@ -50,11 +50,6 @@ def test_what_a_terminal_would_obey_is_hidden(text: str) -> None:
     assert shown.endswith("b")
 
 
-def test_a_line_stays_one() -> None:
-    assert clean("a\r\nb\u2028c\td") == "a  b c d"
-    assert clean("a\nb", lines=True) == "a\nb"
-
-
 @pytest.mark.parametrize("text", [*OBEYED, "\n", "\u2028", "\ud800"])
 def test_a_document_says_the_same_with_escapes(text: str) -> None:
     written = clean_json(json.dumps({"said": text}, ensure_ascii=False))

@@ -2,8 +2,7 @@
 
 A secret is known by where it stands, not by how it looks: the fields of an event that carry credentials, the message of
 an error about a key, which may repeat it, every header that is not known to carry none, every query parameter and
-subprotocol likewise. Redacting twice is redacting once, so a
-redacted journal plays to the same redacted actions.
+subprotocol likewise. Redacting twice is redacting once, so a redacted journal plays to the same redacted actions.
 """
 
 from __future__ import annotations
