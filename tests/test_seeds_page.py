@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import seeds
+from shared_data import ABSENT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "seeds.md").read_text(encoding="utf-8")
@@ -83,7 +84,7 @@ def is_module(name: str) -> bool:
 def test_everything_that_the_chapter_defines_has_one_row() -> None:
     path = seeds.SEEDS / seeds.DOCUMENT
     if not path.exists():
-        pytest.skip(f"{seeds.DOCUMENT} is no part of the repository, and not beside it")
+        pytest.skip(ABSENT)
     code = set[str]().union(*map(defined, seeds.code_blocks(path.read_text(encoding="utf-8"))))
     rows = [
         name
@@ -96,7 +97,7 @@ def test_everything_that_the_chapter_defines_has_one_row() -> None:
 def test_the_page_shows_what_both_say() -> None:
     document = seeds.load()
     if document is None:
-        pytest.skip(f"{seeds.DOCUMENT} is no part of the repository, and not beside it")
+        pytest.skip(ABSENT)
     for each in seeds.results(document):
         assert f"| {each.what} | `{each.theirs!r}` | `{each.ours!r}` |" in PAGE
 

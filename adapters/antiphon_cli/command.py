@@ -27,7 +27,7 @@ class _Command(Protocol):
 _COMMANDS: Final = {
     "serve": "run a Realtime server",
     "talk": "hold one conversation with a Realtime server",
-    "check": "hold recorded sessions against the rules of the protocol",
+    "check": "check recordings against the protocol rules",
     "replay": "live through a recorded session again",
     "analyze": "tell what happened in recorded sessions: figures, a timeline, tables",
 }

@@ -27,7 +27,7 @@ _VOICED_FRAMES: Final = 3  # of the window; clicks are shorter
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody speaks. `audio_start_ms` counts from the first sample of the session and includes the prefix
+    """Somebody speaks. ``audio_start_ms`` counts from the first sample of the session and includes the prefix
     padding."""
 
     audio_start_ms: int
@@ -35,7 +35,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The turn is over. `audio_end_ms` counts from the first sample of the session and includes the silence."""
+    """The turn is over. ``audio_end_ms`` counts from the first sample of the session and includes the silence."""
 
     audio_end_ms: int
 
@@ -57,9 +57,9 @@ class EnergyDetector:
     """Scores 20 ms frames by how far they rise above the noise floor: 12 dB is 0.5, 24 dB is 1, more is more.
 
     The floor is the quietest the input has been, smoothed, in the last three seconds, but never below -62 dBFS (so
-    digital silence and the hiss of a good microphone are alike) and, for the first three seconds, never above -45
+    digital silence and the hiss of a good microphone are alike) and, for the first three seconds, never above -40
     dBFS (so a stream that begins with speech is heard). A louder steady noise is heard as speech for three seconds,
-    then it is floor. A constant offset of the samples does not count. `rate` is in samples a second, 8,000 or more
+    then it is floor. A constant offset of the samples does not count. ``rate`` is in samples a second, 8,000 or more
     (ValueError otherwise).
     """
 
@@ -100,16 +100,11 @@ class EnergyDetector:
 class VoiceActivity:
     """Finds the turns in one session's input audio: PCM16, little-endian, mono.
 
-    Args:
-        rate: samples a second, 8,000 or more.
-        threshold: 0 to 1; what a frame must score to be speech.
-        prefix_padding_ms: how much audio before the speech belongs to the turn. A start may therefore lie before the
-            end of the turn before, and it never lies before the first sample.
-        silence_duration_ms: how long it must be quiet until the turn is over.
-        detector: what scores the frames; an `EnergyDetector` if absent.
-
-    Raises:
-        ValueError: a setting is out of bounds.
+    ``rate`` is in samples a second, 8,000 or more. ``threshold``, 0 to 1, is what a frame must score to be speech;
+    ``prefix_padding_ms`` how much audio before the speech belongs to the turn: a start may therefore lie before the end
+    of the turn before, and never lies before the first sample; ``silence_duration_ms`` how long it must be quiet until
+    the turn is over. ``detector`` scores the frames; without one it is an `EnergyDetector`. Raises ValueError for a
+    setting that is out of bounds.
     """
 
     __slots__ = (

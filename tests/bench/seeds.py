@@ -27,8 +27,9 @@ from antiphon.engine.client import ClientSession
 from antiphon.engine.codec import encode
 from antiphon.toolkit import ClientEventBuilder, EventManager, History, Router, Streams
 from bench.timing import Rounds, Row, measure
+from shared_data import SHARED
 
-SEEDS = Path(__file__).resolve().parents[2] / "../shared/seeds"
+SEEDS = SHARED / "seeds"
 DOCUMENT = "000_4633c263a7c45f6b.txt"
 ROUNDS = 15
 US = 1000

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bench import seeds
+from shared_data import ABSENT
 
 TRIES = 3
 SLACK = 1.5
@@ -18,7 +19,7 @@ def document() -> dict[str, Any]:
     """What the document's code defines."""
     names = seeds.load()
     if names is None:
-        pytest.skip(f"{seeds.DOCUMENT} is no part of the repository, and not beside it")
+        pytest.skip(ABSENT)
     return names
 
 

@@ -19,12 +19,13 @@ import pytest
 from websockets.asyncio.client import connect
 
 from antiphon_cli.__main__ import main
+from shared_data import ABSENT, SHARED
 
 from .conftest import COMMAND, SECONDS, Ran
 
 TRACES = Path(__file__).resolve().parents[1] / "traces"
 JOURNAL = TRACES / "recorded" / "barge_in_and_reconnect.jsonl"
-TRAFFIC = Path(__file__).resolve().parents[3] / "shared" / "traffic"
+TRAFFIC = SHARED / "traffic"
 
 Run = Callable[..., Ran]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -173,7 +174,7 @@ class TestForeign:
     def test_recordings_of_real_servers_are_played(self, run: Run) -> None:
         recordings = sorted(TRAFFIC.rglob("*.jsonl"))[:3]
         if not recordings:
-            pytest.skip("no recordings of real servers beside the repository")
+            pytest.skip(ABSENT)
         for recording in recordings:
             assert run(str(recording)).code in (0, 1)
 

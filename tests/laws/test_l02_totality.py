@@ -103,13 +103,14 @@ def test_a_lone_surrogate_in_a_text_is_a_message_that_is_not_utf_8(side: Side, t
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_an_escaped_lone_surrogate_is_no_event_and_ends_nothing(side: Side, stepper: Stepper) -> None:
+def test_an_escaped_lone_surrogate_is_reported_or_refused_and_ends_nothing(side: Side, stepper: Stepper) -> None:
     engine = Setup(stepper=stepper).engine(side, Setup().entropy(side))
     engine.opened(EPOCH)
-    (action,) = engine.handle(inputs.MessageReceived('{"type":"error","error":{"message":"\\ud800"}}'), EPOCH)
+    text = '{"type":"error","error":{"type":"server_error","message":"\\ud800"}}'
+    (*_, action) = engine.handle(inputs.MessageReceived(text), EPOCH)
     if side == "client":
         assert isinstance(action, Report)
-        assert action.rule == "R-E1"
+        assert (action.rule, action.path) == ("R-E5", "$.error.message")
     else:
         assert isinstance(action, TransmitMessage)
         assert b'"invalid_event"' in action.text

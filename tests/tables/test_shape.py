@@ -5,7 +5,6 @@ The generator refuses a broken table by reading its rows. Here the same is asked
 
 import itertools
 import json
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,8 +23,9 @@ from antiphon.machines import (
     build_table,
     compiled_step,
 )
+from shared_data import ABSENT, SHARED
 
-CATALOGUE = Path(__file__).resolve().parents[2] / "../shared/events.json"
+CATALOGUE = SHARED / "events.json"
 
 
 class Thing:
@@ -107,7 +107,7 @@ def test_events_are_the_57_of_a_conversation_and_the_6_of_a_translation() -> Non
 
 def test_event_names_and_directions_are_those_of_the_official_types() -> None:
     if not CATALOGUE.exists():
-        pytest.skip("../shared/events.json is absent")
+        pytest.skip(ABSENT)
     catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8"))
     official = {
         entry["type"]: entry["direction"] for entry in catalogue if entry["dialect"] in ("ga", "ga-translation")
@@ -117,7 +117,7 @@ def test_event_names_and_directions_are_those_of_the_official_types() -> None:
 
 def test_beta_names_are_those_of_the_official_beta_types() -> None:
     if not CATALOGUE.exists():
-        pytest.skip("../shared/events.json is absent")
+        pytest.skip(ABSENT)
     catalogue = json.loads(CATALOGUE.read_text(encoding="utf-8"))
     official = {entry["type"] for entry in catalogue if entry["dialect"] == "beta"}
     only_beta = {"transcription_session.update", "transcription_session.updated"}

@@ -154,6 +154,34 @@ def test_an_item_is_made_of_its_keys_or_given_whole(
     assert wire(build(ClientEventBuilder()))["item"] == item
 
 
+HELLO = [{"type": "input_text", "text": "Hello!"}]
+
+
+@pytest.mark.parametrize(
+    ("build", "item"),
+    [
+        (
+            lambda b: b.conversation_item_create("message", "user", HELLO),
+            {"type": "message", "role": "user", "content": HELLO},
+        ),
+        (
+            lambda b: b.conversation_item_create("function_call", None, None, "c", "f", "{}"),
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        ),
+        (
+            lambda b: b.conversation_item_create(
+                item_type="function_call_output", role=None, content=None, call_id="c", output=""
+            ),
+            {"type": "function_call_output", "call_id": "c", "output": ""},
+        ),
+    ],
+)
+def test_the_fields_of_an_item_have_places_and_none_leaves_one_out(
+    build: Callable[[ClientEventBuilder], m.ConversationItemCreate], item: dict[str, object]
+) -> None:
+    assert wire(build(ClientEventBuilder()))["item"] == item
+
+
 def test_an_item_may_name_its_predecessor() -> None:
     event = ClientEventBuilder().conversation_item_create(item=said("b"), previous_item_id="root")
     assert event.previous_item_id == "root"
@@ -177,6 +205,16 @@ def test_audio_is_bytes_or_base64() -> None:
     builder = ClientEventBuilder()
     for audio in (b"\x00\x01\x02\x03", memoryview(b"\x00\x01\x02\x03"), "AAECAw=="):
         assert builder.input_audio_buffer_append(audio).audio == "AAECAw=="
+
+
+def test_base64_may_be_named_so() -> None:
+    assert ClientEventBuilder().input_audio_buffer_append(audio_base64="AAECAw==").audio == "AAECAw=="
+
+
+@pytest.mark.parametrize("given", [{}, {"audio": b"ab", "audio_base64": "YWI="}])
+def test_audio_is_given_once(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="one of the two"):
+        ClientEventBuilder().input_audio_buffer_append(**given)
 
 
 def test_the_resources_of_a_builder_build_the_same() -> None:
@@ -243,7 +281,7 @@ def test_a_source_that_gives_no_possible_id_is_told(event_id: str) -> None:
             ("R-E5", "missing_required_parameter", "item.role"),
         ),
         (
-            lambda b: b.conversation_item_create("message", role=None, content=[]),
+            lambda b: b.conversation_item_create("message", role=3, content=[]),
             ("R-E5", "invalid_type", "item.role"),
         ),
         (lambda b: b.conversation_item_create(), ("R-E5", "missing_required_parameter", "item.type")),
@@ -266,6 +304,22 @@ def test_a_source_that_gives_no_possible_id_is_told(event_id: str) -> None:
         ),
         (lambda b: b.response_create(event_id="e" * 513), ("R-E7", "string_above_max_length", "event_id")),
         (lambda b: b.conversation_item_delete("\ud800"), ("R-E1", "invalid_event", None)),
+        (
+            lambda b: b.session_update(speed=float("nan")),
+            ("R-E5", "invalid_type", "session.audio.output.speed"),
+        ),
+        (
+            lambda b: b.session_update(tools=[{"type": "function", "name": "f", "parameters": {"a": [float("nan")]}}]),
+            ("R-E5", "invalid_type", "session.tools[0].parameters.a[0]"),
+        ),
+        (
+            lambda b: b.session_update(voice="y", audio={"output": {"voice": "x"}}),
+            ("R-E5", "unknown_parameter", "session.voice"),
+        ),
+        (
+            lambda b: b.response_create(modalities=["text"], output_modalities=["audio"]),
+            ("R-E5", "unknown_parameter", "response.modalities"),
+        ),
     ],
 )
 def test_what_a_server_would_refuse_is_refused_with_its_code(

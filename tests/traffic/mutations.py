@@ -22,8 +22,9 @@ from antiphon.machines import EVENTS
 from antiphon.toolkit.journal import Entry, Row
 from antiphon_cli.check import Verdict, check_entries
 from antiphon_cli.journal import read_journal
+from shared_data import SHARED
 
-TRAFFIC = Path(__file__).resolve().parents[2] / "../shared/traffic"
+TRAFFIC = SHARED / "traffic"
 
 GA_FILES = (
     "pydantic-ai--openai_ws--*.jsonl",

@@ -6,15 +6,15 @@ A line is who spoke (or what the item is), what, and how the item ended. Only wh
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 import antiphon
 from antiphon_cli.check import check_file
+from shared_data import ABSENT, SHARED
 
-TRAFFIC: Final = Path(__file__).resolve().parents[2] / "../shared/traffic"
+TRAFFIC: Final = SHARED / "traffic"
 
 ASK: Final = ("user", "What is the weather in London?", "completed")
 ASIS: Final = ("function_call_output", "It is foggy and 12 degrees in London.", "completed")
@@ -128,7 +128,7 @@ DEVIATIONS: Final[dict[str, list[tuple[int, str]]]] = {
 
 TRANSPORTS: Final = {"sideband": "sideband", "beta-webrtc": "webrtc"}
 
-needs_recordings = pytest.mark.skipif(not TRAFFIC.exists(), reason="the recordings of ../shared/traffic are absent")
+needs_recordings = pytest.mark.skipif(not TRAFFIC.exists(), reason=ABSENT)
 
 
 def heard(name: str, **config: Any) -> antiphon.ClientSession:

@@ -8,10 +8,11 @@ import pytest
 from antiphon.toolkit.journal import Entry, read_lines
 from antiphon_cli.check import check_entries, check_file
 from antiphon_cli.journal import read_journal
+from shared_data import ABSENT
 from traffic.mutations import ga_files, is_told, mutations, try_all
 
 FILES = ga_files()
-needs_recordings = pytest.mark.skipif(not FILES, reason="the recorded sessions of ../shared/traffic are absent")
+needs_recordings = pytest.mark.skipif(not FILES, reason=ABSENT)
 
 
 @needs_recordings

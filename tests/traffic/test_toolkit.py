@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from antiphon.toolkit import ChangeKind, EventManager, Row, import_history, read_lines
+from shared_data import ABSENT, SHARED
 from traffic.test_histories import CUT, HISTORIES, told
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = sorted((ROOT / "tests/traces").glob("*.jsonl"))
-TRAFFIC_ROOT = ROOT / "../shared/traffic"
+TRAFFIC_ROOT = SHARED / "traffic"
 TRAFFIC = sorted(TRAFFIC_ROOT.glob("*.jsonl"))
 
 recorded = pytest.mark.parametrize(
     "path",
     [
         *(pytest.param(path, id=path.stem) for path in (*OURS, *TRAFFIC)),
-        *([] if TRAFFIC else [pytest.param(None, id="traffic", marks=pytest.mark.skip("../shared/traffic is absent"))]),
+        *([] if TRAFFIC else [pytest.param(None, id="traffic", marks=pytest.mark.skip(ABSENT))]),
     ],
 )
 
@@ -56,7 +57,7 @@ def test_what_was_told_adds_up_to_the_conversation(path: Path) -> None:
 def test_what_was_said_is_what_a_manager_remembers(name: str) -> None:
     path = TRAFFIC_ROOT / f"{name}.jsonl"
     if not path.exists():
-        pytest.skip("../shared/traffic is absent")
+        pytest.skip(ABSENT)
     manager, _ = managed(path)
     for index, (node, (who, whole, status)) in enumerate(zip(manager.history.items, HISTORIES[name], strict=True)):
         expected = whole[: len(node.text)] if (name, index) in CUT else whole  # the words that were heard

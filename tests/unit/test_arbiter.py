@@ -1176,6 +1176,40 @@ def test_a_done_without_a_created_ends_the_request_that_it_echoes() -> None:
     assert talk.client.deadline is None
 
 
+def _haunted() -> Talk:
+    """Something came of a response that nobody announced."""
+    talk = Talk()
+    talk.hear("response.output_item.added", response_id="ghost", output_index=0, item=spoken("i"))
+    return talk
+
+
+def test_a_response_that_was_never_announced_is_waited_for_until_the_deadline() -> None:
+    """R-Q5"""
+    talk = _haunted()
+    assert sent_types(talk.ask("a")) == []
+    assert sent_types(talk.tick()) == ["response.create"]
+    assert talk.now == Talk().client.config.arbiter.request_timeout_ns
+
+
+def test_what_was_waited_for_in_vain_holds_the_place_no_more() -> None:
+    """R-Q5"""
+    talk = _haunted()
+    talk.ask("a")
+    talk.tick()
+    again = talk.restored()
+    for each in (talk, again):
+        assert rules(each.created("r1", request="a")) == []
+        each.done("r1")
+        assert sent_types(each.ask("b")) == ["response.create"]
+
+
+def test_a_response_that_was_announced_is_waited_for_although_another_was_not() -> None:
+    talk = _haunted()
+    talk.created("r1")
+    assert sent_types(talk.ask("a")) == []
+    assert talk.client.deadline is None
+
+
 def test_a_response_that_was_never_announced_ends_the_request_that_its_done_echoes() -> None:
     talk = Talk()
     talk.ask("a")

@@ -38,3 +38,19 @@ def test_a_known_code_may_stand_in_the_type() -> None:
 @pytest.mark.parametrize("param", ["", "[", "...", "é", "tools", "item_id"])
 def test_a_parameter_that_belongs_to_nobody_blames_nobody(param: str) -> None:
     assert blame(ErrorDetail(code="invalid_value", message="", param=param)).command is None
+
+
+@pytest.mark.parametrize(
+    ("param", "key"),
+    [
+        ("response.modalities", "output_modalities"),
+        ("response.voice", "audio"),
+        ("response.max_response_output_tokens", "max_output_tokens"),
+    ],
+)
+def test_a_parameter_of_the_beta_is_known_by_its_name_in_ga(param: str, key: str) -> None:
+    assert blame(ErrorDetail(code="invalid_value", message="", param=param)).key == key
+
+
+def test_an_empty_id_is_none() -> None:
+    assert blame(ErrorDetail(message="", event_id="")).event_id is None

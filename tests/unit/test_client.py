@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antiphon import (
+    Actions,
     ArbiterPolicy,
     Closed,
     CloseTransport,
@@ -146,7 +147,7 @@ def test_after_the_end_time_is_nobody_s_concern() -> None:
     assert client.receive_event(CONVERSATION, 9) == ()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"type": 1}', "{}", '{"type": "\\ud800"}'])
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"type": 1}', "{}", '["\\ud800"]'])
 def test_what_is_no_event_is_reported_and_not_delivered(text: str) -> None:
     (action,) = Talk().client.receive_message(text, 0)
     assert isinstance(action, Report)
@@ -735,6 +736,27 @@ def test_a_kind_of_deviation_is_reported_once_and_counted_always() -> None:
     second = talk.hear("session.updated", session={"type": "realtime"})
     assert (rules(first), rules(second)) == (["R-S2"], [])
     assert talk.client.reports == {("R-S2", "session.updated"): 2}
+
+
+def _lost(actions: Actions) -> list[str]:
+    return [report.path for report in of(actions, Report)]
+
+
+def test_each_field_that_is_lost_is_reported_once() -> None:
+    talk = Talk()
+    spoiled = {"type": "realtime", "instructions": 5, "tools": 5}
+    assert _lost(talk.hear("session.updated", session=spoiled))[1:] == ["$.session.instructions", "$.session.tools"]
+    again = talk.restored()
+    for each in (talk, again):
+        assert _lost(each.hear("session.updated", session={**spoiled, "model": 5})) == ["$.session.model"]
+        assert each.client.reports["R-E5", "session.updated"] == 5
+
+
+def test_so_many_fields_are_told_apart_and_no_more() -> None:
+    talk = Talk(limits=Limits(report_kinds=2))
+    talk.hear("session.updated", session={"type": "realtime", "instructions": 5, "tools": 5})
+    assert _lost(talk.hear("session.updated", session={"type": "realtime", "model": 5, "tools": 5})) == []
+    assert talk.client.reports["R-E5", "session.updated"] == 4
 
 
 def test_under_strict_a_deviation_ends_the_socket() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -55,8 +54,8 @@ from antiphon.messages import (
     UnknownItem,
     UnknownTool,
 )
+from shared_data import ABSENT, SHARED
 
-SHARED = Path(__file__).resolve().parents[2] / "../shared"
 DEPTH = 64
 decode = codec.server_decoder(DEPTH)
 decode_client = codec.client_decoder(DEPTH)
@@ -94,7 +93,7 @@ def rejected(text: codec.Document) -> Rejected:
 def official() -> list[dict[str, Any]]:
     path = SHARED / "vectors/official.jsonl"
     if not path.exists():
-        pytest.skip("the shared official examples are absent")
+        pytest.skip(ABSENT)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [row for row in rows if row["dialect"] == "ga" and row["event"].get("type") in CLIENT_EVENTS | SERVER_EVENTS]
 
@@ -102,7 +101,7 @@ def official() -> list[dict[str, Any]]:
 def recorded(pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
     files = sorted((SHARED / "traffic").glob(pattern))
     if not files:
-        pytest.skip("the shared recordings are absent")
+        pytest.skip(ABSENT)
     for file in files:
         for line in file.read_text().splitlines():
             row = json.loads(line)
@@ -484,8 +483,10 @@ def test_a_problem_never_quotes_the_value() -> None:
         (b'{"type":"ping"}x', "json", 16),
         (b'{"type":"ping",}', "json", 15),
         (b'{"type":NaN}', "json", 8),
-        (b'{"type":"ping","x":NaN,"y":1e400}', "json", 19),
-        (b'{"type":"ping","y":1e400,"x":NaN}', "json", None),
+        (b'{"type":"ping","x":+1,"y":1e400}', "json", 19),
+        (b'{"type":"ping","y":1e400,"x":+1}', "json", None),
+        (rb'"\ud800"', "json", None),
+        (rb'{"type":"\ud800', "json", None),
         (b"\xef\xbb\xbf{}", "json", 0),
         (b'{"type":"\xff"}', "utf8", 9),
         (b'{"type":"ping","skipped":"\xed\xa0\x80"}', "utf8", 26),
@@ -507,10 +508,52 @@ def test_invalid_utf8_is_refused_in_a_field_that_nobody_reads() -> None:
     assert rejected(text_of(DELTA)[:-1] + b',"skipped":"\xff"}').kind == "utf8"
 
 
-@pytest.mark.parametrize("escape", [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\ud800"])
+HALVES = pytest.mark.parametrize("escape", [r"\ud800", r"\udc00", r"\ud800x", r"\ud800\ud800", r"\\\ud800"])
+
+
+@HALVES
 @pytest.mark.parametrize("number", ["1", "1e400"])
-def test_an_escaped_surrogate_without_its_partner_is_refused(escape: str, number: str) -> None:
-    assert rejected(f'{{"type":"ping","a":{number},"b":"{escape}"}}').kind == "json"
+def test_a_server_refuses_an_escaped_surrogate_without_its_partner(escape: str, number: str) -> None:
+    outcome = codec.client_decoder(DEPTH)(f'{{"type":"ping","a":{number},"b":"{escape}"}}')
+    assert isinstance(outcome, Rejected)
+    assert outcome.kind == "json"
+
+
+@HALVES
+def test_half_a_pair_of_surrogates_costs_a_client_only_that_character(escape: str) -> None:
+    outcome = decode(text_of(DELTA).replace(b'"Hello', b'"' + escape.encode() + b"Hello"))
+    assert isinstance(outcome, Repaired)
+    assert isinstance(outcome.event, ResponseOutputTextDelta)
+    assert "\ufffd" in outcome.event.delta
+    assert outcome.event.delta.endswith(DELTA["delta"])
+    (problem,) = outcome.problems
+    assert problem.path == "$.delta"
+
+
+def test_an_escaped_backslash_before_a_surrogate_is_no_surrogate() -> None:
+    event = decode(text_of({**DELTA, "delta": "\\ud800"}))
+    assert isinstance(event, ResponseOutputTextDelta)
+
+
+@pytest.mark.parametrize(
+    ("skipped", "path"),
+    [('[1, {"a": "\\udc00"}]', "$.skipped[1].a"), ('{"\\udc00": 1}', "$")],
+    ids=["in a value", "in a key"],
+)
+def test_where_half_a_pair_was_is_said(skipped: str, path: str) -> None:
+    outcome = decode(text_of(DELTA)[:-1] + b',"skipped":' + skipped.encode() + b"}")
+    assert isinstance(outcome, Repaired)
+    assert [problem.path for problem in outcome.problems] == [path]
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_in_json_costs_a_client_only_its_field(constant: str) -> None:
+    text = f'{{"type":"response.done","response":{{"id":"r","status":"failed","max_output_tokens":{constant}}}}}'
+    outcome = decode(text)
+    assert isinstance(outcome, Repaired)
+    assert isinstance(outcome.event, ResponseDone)
+    assert [problem.path for problem in outcome.problems] == ["$", "$.response.max_output_tokens"]
+    assert isinstance(codec.client_decoder(DEPTH)(text), Rejected)
 
 
 def test_an_escaped_pair_of_surrogates_is_one_character() -> None:
@@ -895,6 +938,9 @@ def test_what_msgspec_skips_is_json_all_the_same(value: bytes) -> None:
     outcome = decode(text)
     if isinstance(outcome, SessionClosed):
         assert {"type", "skipped"} == codec.as_unknown(text).data.keys()
+    elif isinstance(outcome, Repaired):
+        assert {"type", "skipped"} == outcome.data.keys()
+        assert len(outcome.problems) == 1
     else:
         assert isinstance(outcome, Rejected)
 

@@ -6,7 +6,6 @@ import gc
 import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -43,8 +42,9 @@ from antiphon.messages import (
     UnknownItem,
 )
 from bench.timing import python_calls
+from shared_data import ABSENT, SHARED
 
-TRAFFIC = Path(__file__).resolve().parents[2] / "../shared/traffic"
+TRAFFIC = SHARED / "traffic"
 
 
 def user(id: str, text: str = "") -> MessageItem:
@@ -1238,7 +1238,7 @@ def test_whatever_happens_the_view_agrees_with_the_list_and_the_limits_hold(step
 # --- recorded sessions ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not TRAFFIC.is_dir(), reason="the recorded sessions (../shared/traffic) are not here")
+@pytest.mark.skipif(not TRAFFIC.is_dir(), reason=ABSENT)
 @pytest.mark.parametrize(
     "name", ["pydantic-ai--openai_ws--tool_call_round", "pydantic-ai--azure_ws--message_history_seeding"]
 )

@@ -194,17 +194,18 @@ def test_the_beta_s_sessions_are_known_by_their_keys(session: dict[str, Any], fl
 
 
 @pytest.mark.parametrize(
-    ("name", "format"),
+    ("name", "format", "sides"),
     [
-        ("pcm16", PCM),
-        ("g711_ulaw", {"type": "audio/pcmu"}),
-        ("g711_alaw", {"type": "audio/pcma"}),
-        ("pcm16_16000hz", {"type": "audio/pcm", "rate": 16000}),
+        ("pcm16", PCM, ["input", "output"]),
+        ("g711_ulaw", {"type": "audio/pcmu"}, ["input", "output"]),
+        ("g711_alaw", {"type": "audio/pcma"}, ["input", "output"]),
+        ("pcm16_16000hz", {"type": "audio/pcm", "rate": 16000}, ["output"]),
+        ("pcm16_8000hz", {"type": "audio/pcm", "rate": 8000}, ["output"]),
     ],
 )
-def test_a_format_has_a_name_in_the_beta(name: str, format: dict[str, Any]) -> None:
+def test_a_format_has_a_name_in_the_beta(name: str, format: dict[str, Any], sides: list[str]) -> None:
     assert format_to_ga(name) == format
-    assert format_to_beta(format) == name
+    assert [side for side in ("input", "output") if format_to_beta(format, side) == name] == sides
 
 
 def test_one_vendor_s_pcm_is_another_rate_in_each_direction() -> None:
@@ -217,13 +218,26 @@ def test_a_rate_that_stands_beside_the_format_is_the_format_s() -> None:
     assert shaped["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 16000}
 
 
+def test_an_input_of_16_khz_is_pcm16_with_its_rate_beside_it() -> None:
+    session = {"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}}
+    flat = session_to_beta(session)
+    assert flat == {"input_audio_format": "pcm16", "input_audio_sampling_rate": 16000}
+    assert session_to_ga(flat) == session
+
+
+def test_a_format_without_a_flat_name_is_written_where_ga_has_it() -> None:
+    wide = {"format": {"type": "audio/pcm", "rate": 48000}}
+    session = {"type": "realtime", "audio": {"input": wide, "output": {**wide, "voice": "ara"}}}
+    assert session_to_beta(session) == {"audio": {"input": wide, "output": wide}, "voice": "ara"}
+
+
 def test_a_format_that_nobody_set_is_none() -> None:
     assert "audio" not in session_to_ga({"input_audio_format": "not specified"})  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("format", ["opus", {"type": "audio/pcm", "rate": 48000}, {"type": 5}, None, 7])
 def test_a_format_without_a_name_stays_as_it_is(format: object) -> None:
-    assert format_to_beta(format) == format
+    assert format_to_beta(format, "output") == format
     assert format_to_ga(format) == format
 
 

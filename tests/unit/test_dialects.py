@@ -407,6 +407,55 @@ def test_a_server_of_the_beta_refuses_in_its_words() -> None:
     assert (error["code"], error["param"]) == ("invalid_value", "session.modalities")
 
 
+def test_a_server_of_the_beta_has_a_temperature_and_shows_it() -> None:
+    host = Host(begun=False, dialect="beta")
+    (created,) = sent(host.server.opened(0))
+    assert created["session"]["temperature"] == 0.8
+    (asked,) = sent(host.hear("response.create"))
+    assert asked["response"]["temperature"] == 0.8
+    (asked,) = sent(host.hear("response.create", response={"conversation": "none", "temperature": 1.1}))
+    assert asked["response"]["temperature"] == 1.1
+
+
+def test_a_server_of_ga_has_no_temperature() -> None:
+    host = Host(begun=False)
+    (created,) = sent(host.server.opened(0))
+    (asked,) = sent(host.hear("response.create"))
+    assert "temperature" not in created["session"]
+    assert "temperature" not in asked["response"]
+
+
+@pytest.mark.parametrize("key", ["input_audio_format", "output_audio_format"])
+def test_a_format_that_the_beta_has_no_name_for_is_a_wrong_value_in_it(key: str) -> None:
+    error = refusal(Host(dialect="beta").hear("session.update", session={key: "pcm99"}))
+    assert (error["code"], error["param"]) == ("invalid_value", f"session.{key}")
+    assert "'g711_ulaw'" in error["message"]
+
+
+def test_a_format_that_is_no_name_is_of_a_wrong_type_in_the_beta() -> None:
+    error = refusal(Host(dialect="beta").hear("session.update", session={"input_audio_format": 5}))
+    assert (error["code"], error["param"]) == ("invalid_type", "session.input_audio_format")
+
+
+def test_content_that_a_role_may_not_have_is_refused_in_the_words_of_the_beta() -> None:
+    item = {"type": "message", "role": "assistant", "content": [{"type": "input_audio", "audio": ""}]}
+    assert "'text'" in refusal(Host(dialect="beta").hear("conversation.item.create", item=item))["message"]
+    assert "'output_text'" in refusal(Host().hear("conversation.item.create", item=item))["message"]
+
+
+def test_a_client_goes_by_what_each_session_shows() -> None:
+    talk = Talk(begun=False)
+    talk.client.start(0)
+    talk.client.opened(0)
+    talk.hear("session.created", session=FLAT)
+    talk.lose_socket()
+    talk.tick()
+    talk.client.opened(talk.now)
+    talk.hear("session.created", session={"type": "realtime", "output_modalities": ["audio"]})
+    (update,) = sent(talk.say(UPDATE))
+    assert "output_modalities" in update["session"]
+
+
 def test_a_server_of_ga_refuses_the_keys_of_the_beta() -> None:
     host = Host()
     for key in ("modalities", "voice", "turn_detection"):

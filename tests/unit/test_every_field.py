@@ -180,6 +180,9 @@ DECISIVE_OF = {
 }
 
 
+NAMES_OF_RESPONSES = ("$.response_id", "$.response.id")
+"""Fields that are a string when they are empty, and then name nothing."""
+
 DIALECTS = {
     ("$.session", "empty"): "the beta's session has no type, and need not have anything",
     ("$.session.type", "missing"): "the same",
@@ -272,15 +275,16 @@ def misheard(cls: type[m.ServerEvent], each: Spoiled, intact: object, settled: o
         return f"delivered as {delivered(actions)}"
     lost = [report for report in reports if report.rule == "R-E5"]
     if fits(cls, each.event) or is_of_a_dialect(cls, each):
-        if lost:
+        if lost and not (each.how == "empty" and each.path in NAMES_OF_RESPONSES):
             return f"nothing was wrong, but {lost[0].path} was reported: {lost[0].detail}"
     elif not (each.path.endswith(".type") and isinstance(_value(each), str)):  # what is merely unknown is no deviation
-        if len(lost) != 1:
+        if not lost:
             return "what was lost is not reported"
-        if lost[0].event_type != delivered(actions)[0] or not concerns(lost[0].path, each.path):
-            return f"{lost[0].path} of {lost[0].event_type} was reported"
-        if each.path != "$.event_id" and lost[0].event_id != "event_1":
-            return "the report does not name the event"
+        for report in lost:
+            if report.event_type != delivered(actions)[0] or not concerns(report.path, each.path):
+                return f"{report.path} of {report.event_type} was reported"
+            if each.path != "$.event_id" and report.event_id != "event_1":
+                return "the report does not name the event"
     if any(concerns(path, each.path) for path in (*DECISIVE, *DECISIVE_OF.get(cls.type, ()))):
         return None
     if (machines(talk), list(outcomes(actions))) != (intact, settled):

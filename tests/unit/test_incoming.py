@@ -1379,3 +1379,25 @@ def test_a_response_that_is_lost_to_nothing_releases_the_next_request() -> None:
     talk.created("r1")
     talk.ask("a")
     assert sent_types(talk.hear("response.done", response=7)) == ["response.create"]
+
+
+def _nameless(**fields: Any) -> dict[str, Any]:
+    return {**at("r1", "i1", 0), "response_id": "", **fields}
+
+
+def test_an_empty_id_names_the_response_in_progress() -> None:
+    talk = Talk()
+    talk.speaks("r1", "i1", 100)
+    actions = talk.hear("response.output_audio_transcript.delta", **_nameless(delta="a"))
+    assert [(report.rule, report.path) for report in of(actions, Report)] == [("R-E5", "$.response_id")]
+    talk.hear("response.output_audio_transcript.done", **_nameless(transcript="a"))
+    assert list(talk.client.responses) == ["r1"]
+    assert node(talk, "i1").text == "a"
+    actions = talk.hear("response.done", response={"id": "", "status": "completed"})
+    assert rules(actions)[0] == "R-E5"
+    assert talk.client.responses["r1"].state == "completed"
+
+
+def test_an_empty_id_names_nothing_where_nothing_is_in_progress() -> None:
+    talk = Talk()
+    assert "R-R1" in rules(talk.hear("response.output_audio_transcript.delta", **_nameless(delta="a")))

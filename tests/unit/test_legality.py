@@ -6,6 +6,7 @@ overridden for one call.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -165,6 +166,14 @@ def test_a_number_of_an_update_lies_in_its_range(session: m.RealtimeSession, cod
 )
 def test_the_ends_of_a_range_are_inside_and_what_is_not_known_is_not_judged(session: m.RealtimeSession) -> None:
     assert accepted(Talk(), m.SessionUpdate(session=session))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_has_not_is_refused_whatever_is_overridden(number: float) -> None:
+    update = m.SessionUpdate(session=m.RealtimeSession(audio=spoken_at(number), instructions=None))
+    error = Talk().refused(update, override={"R-E5", "R-E7"})
+    assert (error.rule, error.code, error.param) == ("R-E5", "invalid_type", "session.audio.output.speed")
+    assert not error.overridable
 
 
 @pytest.mark.parametrize(

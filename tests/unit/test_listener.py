@@ -158,6 +158,21 @@ def test_a_format_that_changes_under_way_is_not_that_of_the_part_that_sounds() -
     assert (play.format, play.start) == (PCM16_24K, 2400)
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_format_that_changes_under_way_is_that_of_no_part_of_the_response(announced: bool) -> None:
+    """R-B8"""
+    talk = Talk()
+    if announced:
+        talk.created("r1")
+    else:
+        talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
+    talk.hear("session.updated", session={"type": "realtime", "audio": {"output": {"format": {"type": "audio/pcmu"}}}})
+    talk.speaks("r1", "i1", 100)
+    talk.part("r1", "i1", 1)
+    (play,) = of(talk.audio("r1", "i1", 100, 1), PlayAudio)
+    assert play.format == PCM16_24K
+
+
 def test_a_response_keeps_its_format_over_a_snapshot() -> None:
     talk = Talk()
     talk.created("r1", audio={"output": {"format": {"type": "audio/pcmu"}}})
@@ -657,6 +672,21 @@ def test_an_item_out_of_band_is_stopped_but_not_truncated() -> None:
     talk.audio("r1", "i1", 100)
     assert stops(barge_in(talk)) == ["i1"]
     assert talk.stopped("i1", 30) == ()
+
+
+def test_of_a_response_out_of_band_that_was_stopped_nothing_more_is_heard() -> None:
+    """R-B6"""
+    talk = Talk()
+    for response_id, item_id in (("r1", "i1"), ("r2", "k1")):
+        talk.created(response_id, conversation_id=None)
+        talk.hear("response.output_item.added", response_id=response_id, output_index=0, item=spoken(item_id))
+        talk.part(response_id, item_id)
+    talk.audio("r1", "i1", 100)
+    assert stops(barge_in(talk)) == ["i1"]
+    talk.hear("response.output_item.added", response_id="r1", output_index=1, item=spoken("i2"))
+    talk.part("r1", "i2")
+    assert heard(talk.audio("r1", "i2", 100)) == 0
+    assert heard(talk.audio("r2", "k1", 100)) == 100  # it had not spoken yet
 
 
 def test_an_item_that_a_server_never_made_a_member_is_truncated_all_the_same() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -13,15 +12,15 @@ from msgspec import UNSET
 
 from antiphon import messages
 from antiphon.messages import CLIENT_EVENTS, SERVER_EVENTS, TRANSLATION_EVENTS, values
+from shared_data import ABSENT, SHARED
 
-SHARED = Path(__file__).resolve().parents[2] / "../shared"
 ALL_EVENTS = {**CLIENT_EVENTS, **SERVER_EVENTS}
 
 
 def declared_events() -> list[dict[str, Any]]:
     path = SHARED / "events.json"
     if not path.exists():
-        pytest.skip("the shared event catalogue is absent")
+        pytest.skip(ABSENT)
     return [row for row in json.loads(path.read_text()) if row["dialect"] in ("ga", "ga-translation")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +10,16 @@ import pytest
 from antiphon import messages as m
 from antiphon.engine import codec
 from antiphon.engine.dialects import session_to_ga
+from shared_data import ABSENT, SHARED
 
-PATH = Path(__file__).resolve().parents[2] / "../shared/vectors/official.jsonl"
+PATH = SHARED / "vectors/official.jsonl"
 DEPTH = 64
 DECODERS = {"client": codec.client_decoder(DEPTH), "server": codec.server_decoder(DEPTH)}
 
 
 def examples(dialect: str, *directions: str) -> list[dict[str, Any]]:
     if not PATH.exists():
-        pytest.skip("the shared official examples are absent")
+        pytest.skip(ABSENT)
     rows = [json.loads(line) for line in PATH.read_text().splitlines()]
     return [row for row in rows if row["dialect"] == dialect and row["dir"] in directions]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from antiphon.engine.audio import PCM16_24K, PCMU, AudioFormat, decode_base64
 from antiphon.engine.playback import Cut, Entry, Heard, PlaybackLedger, PlaybackState, Played, Problem, Totals
+from shared_data import ABSENT, SHARED
 
-TRAFFIC = Path(__file__).resolve().parents[2] / "../shared/traffic"
+TRAFFIC = SHARED / "traffic"
 SECOND = bytes(48_000)
 
 
@@ -655,7 +655,7 @@ def test_after_a_barge_in_has_cut_everything_unheard_nothing_is_left_to_hear(mov
 # -- recorded sessions -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not TRAFFIC.is_dir(), reason="the recorded sessions (../shared/traffic) are not here")
+@pytest.mark.skipif(not TRAFFIC.is_dir(), reason=ABSENT)
 def test_recorded_audio_is_placed_without_gaps_and_suppressed_after_its_recorded_truncation() -> None:
     deltas = stragglers = truncations = 0
     for path in sorted(TRAFFIC.glob("*.jsonl")):

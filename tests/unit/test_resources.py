@@ -183,6 +183,36 @@ def test_a_dict_that_does_not_fit_is_refused_with_the_server_s_code(
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
+@pytest.mark.parametrize(
+    ("session", "flat", "nested"),
+    [
+        ({"voice": "y", "audio": {"output": {"voice": "x"}}}, "voice", "audio.output.voice"),
+        ({"turn_detection": None, "audio": {"input": {"turn_detection": None}}}, "turn_detection", "audio.input"),
+        ({"voice": "y", "audio": None}, "voice", "audio.output.voice"),
+        ({"voice": "y", "audio": {"output": None}}, "voice", "audio.output.voice"),
+        ({"voice": "y", "audio": m.AudioConfig(input=m.AudioInput())}, "voice", "audio.output.voice"),
+        ({"modalities": ["text"], "output_modalities": ["audio"]}, "modalities", "output_modalities"),
+        ({"max_response_output_tokens": 3, "max_output_tokens": 5}, "max_response_output_tokens", "max_output_tokens"),
+    ],
+)
+def test_a_thing_that_is_said_in_both_notations_is_refused(session: dict[str, object], flat: str, nested: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"write it as session.{nested}") as caught:
+        COMMANDS.session.update(session=session)
+    assert (caught.value.rule, caught.value.code, caught.value.param) == (
+        "R-E5",
+        "unknown_parameter",
+        f"session.{flat}",
+    )
+
+
+def test_notations_may_be_mixed_where_each_thing_is_said_once() -> None:
+    update = COMMANDS.session.update(
+        session={"voice": "y", "audio": {"output": {"speed": 1.2}}, "modalities": ["text"]}
+    )
+    audio = {"output": {"voice": "y", "speed": 1.2}}
+    assert update["session"] == {"type": "realtime", "output_modalities": ["text"], "audio": audio}
+
+
 ENDLESS: dict[str, object] = {}
 ENDLESS["properties"] = ENDLESS
 

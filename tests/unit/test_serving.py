@@ -337,6 +337,22 @@ def test_a_cut_while_the_item_is_generated_is_within_what_was_said_so_far() -> N
     assert host.server.default_response is not None
 
 
+def test_what_an_item_says_after_it_was_cut_does_not_undo_the_cut() -> None:
+    """R-C15"""
+    host = Host()
+    response_id = host.asks()
+    item_id = host.sounds_in(response_id, 1000, "one two ")
+    place = {"item_id": item_id, "content_index": 0}
+    host.hear("conversation.item.truncate", **place, audio_end_ms=500)
+    host.says(response_id, "three four five six seven eight")
+    host.sounds(response_id, 3000)
+    assert refusal(host.hear("conversation.item.truncate", **place, audio_end_ms=501))["code"] == "invalid_value"
+    host.finishes(response_id)
+    node = host.server.conversation.get(item_id)
+    assert node is not None
+    assert node.text == "one"  # an eighth of what was made was heard
+
+
 def test_an_integer_with_a_decimal_point_is_an_integer() -> None:
     host = Host()
     place = {"item_id": host.speaks(100), "content_index": 0}

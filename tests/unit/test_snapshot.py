@@ -294,8 +294,9 @@ def _clocked() -> Talk:
 
 
 def _silence() -> Talk:
-    """A client whose user said nothing until a timeout, the commit of which is under way."""
+    """A client whose user said nothing until a timeout, the commit of which is under way; a field was lost before."""
     talk = Talk()
+    talk.hear("rate_limits.updated", rate_limits=5)
     talk.hear("input_audio_buffer.timeout_triggered", item_id="t", audio_start_ms=0, audio_end_ms=100)
     return talk
 

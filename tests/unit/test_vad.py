@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from antiphon_audio import read_wav
 from antiphon_server.vad import EnergyDetector, SpeechStarted, SpeechStopped, VoiceActivity
+from shared_data import ABSENT, SHARED
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "adapters/antiphon_cli/assets"
-RECORDED = ROOT / "../shared/audio"
+RECORDED = SHARED / "audio"
 SECOND = bytes(48_000)
 
 
@@ -142,7 +143,7 @@ class TestEnergy:
     )
     def test_each_recorded_file_is_one_turn_where_a_model_hears_it(self, name: str, starts: int, ends: int) -> None:
         if not RECORDED.is_dir():
-            pytest.skip("../shared/audio is absent")
+            pytest.skip(ABSENT)
         voice = VoiceActivity(24_000, prefix_padding_ms=0, silence_duration_ms=500)
         started, stopped = voice.feed(read_wav(RECORDED / name).pcm + SECOND)
         assert isinstance(started, SpeechStarted)

@@ -1,1 +1,1 @@
-"""The engine: what the peers mean. Inputs carry time, every call returns its actions (``docs/design.md``)."""
+"""The engine: protocol semantics. Inputs carry time, every call returns its actions (``docs/design.md``)."""

@@ -136,6 +136,13 @@ class Arbiter:
         )
 
     @property
+    def _is_surely_busy(self) -> bool:
+        """Whether what takes the one place is sure to end: it was announced, or has a deadline of its own."""
+        return any(record.claim == "announced" for record in self._session.open_in_conversation) or any(
+            request.in_conversation for request in self.sent
+        )
+
+    @property
     def awaits_place(self) -> bool:
         """Whether a request is on its way whose response a `response.cancel` without an id would stop, and none did."""
         return any(request.in_conversation and request.state == "sent" for request in self.sent)
@@ -325,6 +332,7 @@ class Arbiter:
         if head is not None and head.deadline is not None and head.deadline <= session.now:
             self.queue.popleft()
             self.unseen = False
+            session.let_lapse()
             session.step(REQUEST, head, "timer.request", None)
         self.release()
 
@@ -380,7 +388,7 @@ class Arbiter:
             return  # its end has stopped the clock
         if self.queue:
             head = self.queue[0]
-            if not self.unseen and self.is_busy:
+            if not self.unseen and self._is_surely_busy:
                 head.deadline = None
             elif head.deadline is None:
                 head.deadline = session.now + session.config.arbiter.request_timeout_ns

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from antiphon.engine.dialects.shapes import ga_key
 from antiphon.machines import ERRORS
 from antiphon.messages import ErrorDetail
 
@@ -44,7 +45,8 @@ _KEYS: Final = re.compile(r"\w+")
 
 class Blame(NamedTuple):
     """What an error says about its cause. ``command`` is the type of the command that its code or parameter belongs to,
-    ``key`` what the parameter names inside of that command's object; each None where it says nothing."""
+    ``key`` what the parameter names inside of that command's object, by its GA name; each None where it says
+    nothing."""
 
     event_id: str | None
     code: str | None
@@ -61,5 +63,5 @@ def blame(error: ErrorDetail) -> Blame:
     command = _COMMAND_OF_CODE.get(code or "")
     if command is None:
         command = _COMMAND_OF_PARAM.get(keys[0]) if keys else _COMMAND_OF_BARE_CODE.get(code or "")
-    event_id = error.event_id if isinstance(error.event_id, str) else None
-    return Blame(event_id, code, command, keys[1] if len(keys) > 1 else None)
+    event_id = error.event_id if isinstance(error.event_id, str) and error.event_id else None
+    return Blame(event_id, code, command, ga_key(keys[1]) if len(keys) > 1 else None)

@@ -1,7 +1,7 @@
 """The client role: commands out, events in, the player beside.
 
-What events do is in ``incoming.py``; requests are the arbiter's, the ear is the listener's, what may be sent is in
-``legality.py``. Here is the rest: the door in both directions, the gap before a socket opens, and what a socket's end
+What events do is in ``incoming.py``; requests are the arbiter's, playback is in ``listener.py``, what may be sent is in
+``legality.py``. Here is the rest: receiving and sending, the gap before a socket opens, and what a socket's end
 takes with it.
 """
 
@@ -607,6 +607,13 @@ class ClientSession(Session, role=Role.CLIENT):
             self.step(RESPONSE, oldest, "internal.lost", None)
             self.arbiter.forget(oldest.id)
 
+    def let_lapse(self) -> None:
+        """Those that were never announced, and whose end was waited for, hold the one place no more (R-Q5)."""
+        for record in self.open_in_conversation:
+            if record.claim == "inferred":
+                record.claim = "lapsed"
+                del self._open_in_conversation[record.id]
+
     def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
         """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""
         self._open_in_conversation.pop(record.id, None)
@@ -649,7 +656,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def adopt_response(self, record: ResponseRecord) -> None:
         """A response of a snapshot."""
         self.responses[record.id] = record
-        if record.in_conversation and record.is_open:
+        if record.in_conversation and record.is_open and record.claim != "lapsed":
             self._open_in_conversation[record.id] = record
         for stream in record.streams.values():
             self.keep_stream(stream)
@@ -890,6 +897,7 @@ class ClientSession(Session, role=Role.CLIENT):
         self.step(INPUT_AUDIO_BUFFER, self.detector, "internal.renewed", None)
         self.overdue_item_id = self.fatal_code = None
         self.has_spoken = False  # the next session has no audio of the assistant yet
+        self.meant("ga")  # until the next says otherwise: another server may answer
         self.responses.clear()
         self.finished_responses.clear()
         self._open_in_conversation.clear()

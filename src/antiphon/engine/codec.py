@@ -22,7 +22,7 @@ from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypeAlias, Union, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from antiphon.messages import (
     CLIENT_EVENTS,
@@ -42,7 +42,7 @@ from antiphon.messages import (
 )
 from antiphon.messages.beta import CLIENT_VIEWS, SERVER_VIEWS, View
 
-from ._repair import ProblemLog, Unusable, repair, repair_item, repair_session
+from ._repair import MAX_PROBLEMS, ProblemLog, Unusable, repair, repair_item, repair_session
 from .dialects import Dialect, item_to_ga, read_client, read_server, session_to_ga
 
 __all__ = [
@@ -79,10 +79,10 @@ how it came."""
 class Rejected(Struct, frozen=True):
     """A text that holds no usable event, and why.
 
-    `kind` is `utf8` (bytes that are no UTF-8, a str that cannot be encoded), `json`, `object` (JSON, but no object),
-    `depth` (nested too deeply), `type` (no string under "type") or `size` (for callers that bound the length; no
-    decoder does). `detail` is safe to log, it quotes nothing. `position` counts bytes, or characters for `utf8` in
-    a str; None where it is not known. `event_id` is that of an object without a type, for the answer.
+    ``kind`` is "utf8" (bytes that are no UTF-8, a str that cannot be encoded), "json", "object" (JSON, but no object),
+    "depth" (nested too deeply), "type" (no string under "type") or "size" (for callers that bound the length; no
+    decoder does). ``detail`` is safe to log, it quotes nothing. ``position`` counts bytes, or characters for "utf8" in
+    a str; None where it is not known. ``event_id`` is that of an object without a type, for the answer.
     """
 
     kind: Literal["utf8", "json", "object", "depth", "type", "size"]
@@ -92,10 +92,10 @@ class Rejected(Struct, frozen=True):
 
 
 class Repaired(Struct, frozen=True):
-    """An event that did not pass the typed decoder. Without `problems` there is nothing to report: its type is unknown,
-    or the text was right in an unusual way (`0.0` for 0, an item type of the future), or in another dialect.
+    """An event that did not pass the typed decoder. Without ``problems`` there is nothing to report: its type is
+    unknown, or the text was right in an unusual way (0.0 for 0, an item type of the future), or in another dialect.
 
-    `data` is the whole JSON object as it came.
+    ``data`` is the whole JSON object as it came.
     """
 
     event: AnyEvent
@@ -111,12 +111,12 @@ class Repaired(Struct, frozen=True):
 
 @cache
 def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], ServerEvent | Repaired | Rejected]:
-    """The decoder of what servers send; objects and arrays may be nested `depth` deep (the event itself is 1).
+    """The decoder of what servers send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     It reads every dialect; ``view`` says whose names the events show. Raises ValueError for a depth below 1.
     """
     bulky: set[type[Struct]] = {cls for cls in SERVER_VIEWS[view].values() if issubclass(cls, ResponseOutputAudioDelta)}
-    decode = _decoder(SERVER_VIEWS[view], depth, bulky, "delta", read_server)
+    decode = _decoder(SERVER_VIEWS[view], depth, bulky, "delta", read_server, mends=True)
     return cast(Callable[[Document], ServerEvent | Repaired | Rejected], decode)
 
 
@@ -124,7 +124,7 @@ def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], Server
 def client_decoder(
     depth: int, dialect: Dialect | None = "ga", view: View = "ga"
 ) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
-    """The decoder of what clients send; objects and arrays may be nested `depth` deep (the event itself is 1).
+    """The decoder of what clients send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     In the dialect "ga" it takes the beta's notation for what it is there: a mistake. None reads either, as "beta" does.
     Raises ValueError for a depth below 1.
@@ -140,9 +140,16 @@ def _as_it_is(data: JsonObject) -> tuple[str, JsonObject]:
 
 
 def _decoder(
-    known: Mapping[str, type[Struct]], depth: int, bulky: set[type[Struct]], bulk: str, read: Reading
+    known: Mapping[str, type[Struct]],
+    depth: int,
+    bulky: set[type[Struct]],
+    bulk: str,
+    read: Reading,
+    *,
+    mends: bool = False,
 ) -> Callable[[Document], object]:
-    """``bulky``: the events that carry base64 audio, in their field ``bulk``."""
+    """``bulky``: the events that carry base64 audio, in their field ``bulk``; ``mends``: whether a text that
+    is almost JSON is read all the same, as a client wants it."""
     if depth < 1:
         raise ValueError("an event is an object, so it is nested at least 1 deep")
     by_name = tuple(cls for name, cls in known.items() if cls.__struct_config__.tag == name)
@@ -187,22 +194,67 @@ def _decoder(
             and _deeper(text, depth)
         ):
             return Rejected("depth", f"nested deeper than {depth}")
-        return _decode_untyped(text, known, read) if event is None else event
+        if event is not None:
+            return event
+        decoded = _decode_untyped(text, known, read)
+        return _mended(text, decoded, known, read) if mends and isinstance(decoded, Rejected) else decoded
 
     return decode
 
 
 def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
     try:
-        data = _parse(text)
+        data, exact = _parse(text)
         if not isinstance(data, dict):
             return Rejected("object", "not a JSON object")
-        return _repaired(data, known, read)
+        return _repaired(data, known, read, exact=exact)
     except RecursionError:
         # Within the allowed depth, so the caller has used up the stack. There is nothing better to say than no.
         return Rejected("depth", "no stack left to read it")
     except ValueError as error:
         return _not_parsed(text, error)
+
+
+def _mended(text: bytes, rejected: Rejected, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
+    """The event in a text that was refused for what some programs write although it is no JSON, if it was for that.
+
+    Where strings are UTF-16 they are cut in the middle of a character, and either half is sent as an escape; Python's
+    own `json` writes NaN and Infinity. The rest of the event may be the only end of its response.
+    """
+    whole = _ESCAPE.sub(lambda found: _REPLACEMENT if found[1] else found[0], text)
+    constants: list[str] = []
+
+    def read_constant(name: str) -> float:
+        constants.append(name)
+        return float(name)
+
+    try:
+        data = json.loads(whole, parse_int=_integer, parse_constant=read_constant)
+    except (ValueError, RecursionError):
+        return rejected
+    decoded = _repaired(data, known, read, exact=False) if isinstance(data, dict) else rejected
+    if isinstance(decoded, Rejected) or (whole == text and not constants):
+        return rejected
+    mended = []
+    if whole != text:
+        mended.append(Problem(_path_of(data), "half of a pair of surrogates was replaced by U+FFFD", "value"))
+    if constants:
+        mended.append(Problem("$", f"{constants[0]} is no JSON, and stands for no value", "value"))
+    return structs.replace(decoded, problems=(*mended, *decoded.problems)[:MAX_PROBLEMS])
+
+
+def _path_of(data: JsonObject) -> str:
+    """Where the first string is that has a replacement character in it; "$" if it is in the name of a key."""
+    waiting: list[tuple[str, object]] = [("$", data)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str) and "\ufffd" in value:
+            return path
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}", each) for key, each in reversed(value.items())]
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{index}]", value[index]) for index in reversed(range(len(value)))]
+    return "$"
 
 
 def _not_parsed(text: bytes, error: ValueError) -> Rejected:
@@ -215,7 +267,10 @@ def _not_parsed(text: bytes, error: ValueError) -> Rejected:
     return Rejected("json", _POSITION.sub("", str(error)), int(position[1]) if position else None)
 
 
-def _repaired(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
+def _repaired(
+    data: JsonObject, known: Mapping[str, type[Struct]], read: Reading, *, exact: bool = True
+) -> Repaired | Rejected:
+    """``exact`` is False where a number was too large to be read, which a converter would not notice."""
     tag = data.get("type")
     if not isinstance(tag, str):
         event_id = data.get("event_id")
@@ -224,7 +279,7 @@ def _repaired(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading
     cls = known.get(name)
     if cls is None:
         return Repaired(UnknownEvent.of(data), (), data)
-    if shaped is not data:
+    if shaped is not data and exact:
         try:
             return Repaired(cast(AnyEvent, msgspec.convert(shaped, cls)), (), data)
         except (TypeError, ValueError):
@@ -237,24 +292,22 @@ def _repaired(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading
     return Repaired(event, log.close(), data)
 
 
-def _parse(text: bytes) -> object:
-    """The text as plain objects, the last of equal keys. Raises ValueError if it is no JSON."""
+def _parse(text: bytes) -> tuple[object, bool]:
+    """The text as plain objects, the last of equal keys, and whether that is exact: a number of 5,000 digits, or 1e400,
+    is an infinity. Raises ValueError if it is no JSON."""
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(text), True
     except msgspec.ValidationError:
-        pass  # JSON all right, but with a number too large for it: 5,000 digits, or 1e400
-    data: object = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_not_json)
+        pass  # JSON all right, but with a number too large for it
+    data: object = json.loads(text, parse_int=_integer, parse_constant=_not_json)
     msgspec.json.encode(data)  # `json` lets surrogates without partner pass; encoding them raises a ValueError
-    return data
+    return data, False
 
 
-def _integer(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _MOST_DIGITS else None
-
-
-def _float(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
+def _integer(digits: str) -> int | float:
+    if len(digits) <= _MOST_DIGITS:
+        return int(digits)
+    return -math.inf if digits[0] == "-" else math.inf
 
 
 def _not_json(constant: str) -> NoReturn:
@@ -266,6 +319,10 @@ _LEFT_BRACE: Final = ord("{")
 _LEFT_BRACKET: Final = ord("[")
 _POSITION: Final = re.compile(r" \(byte (\d+)\)")
 _TRUNCATED: Final = "truncated"
+_ESCAPE: Final = re.compile(  # every escape, so that none begins in the middle of another; the group is half a pair
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_REPLACEMENT: Final = rb"\ufffd"
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
@@ -277,7 +334,7 @@ _CHUNK: Final = 1 << 16
 
 
 def _deeper(text: bytes, depth: int) -> bool:
-    """Whether objects and arrays of `text` are nested deeper than `depth`; brackets in strings do not count.
+    """Whether objects and arrays of ``text`` are nested deeper than ``depth``; brackets in strings do not count.
 
     Linear, and right for every text up to the place where it stops being JSON, which is as far as a decoder goes.
     """
@@ -297,7 +354,7 @@ def _deeper(text: bytes, depth: int) -> bool:
 
 def plain_object(text: bytes | str) -> JsonObject:
     """The object in ``text``, of which a decoder has made an event already."""
-    return cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text))
+    return cast(JsonObject, _parse(text.encode() if isinstance(text, str) else text)[0])
 
 
 def as_unknown(text: bytes | str) -> UnknownEvent:

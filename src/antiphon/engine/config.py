@@ -1,4 +1,4 @@
-"""What an engine is told at its birth. Everything is frozen, checked at construction, and has a documented default."""
+"""Engine configuration. Everything is frozen, checked at construction, and has a documented default."""
 
 from __future__ import annotations
 

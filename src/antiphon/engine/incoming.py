@@ -8,7 +8,7 @@ event about something that does not exist steps a fresh object in its ``absent``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import UNSET, structs
 
@@ -225,7 +225,7 @@ class ResponseRules:
     @staticmethod
     def begin(record: ResponseRecord, session: ClientSession, event: m.ResponseCreated | m.ResponseDone) -> None:
         session.open_response(record)
-        record.format = output_format(event.response)
+        record.format = output_format(event.response) or session.listener.format
         request = session.arbiter.created(event.response, in_conversation=record.in_conversation)
         if request is not None:
             record.event_id = request.event_id
@@ -234,7 +234,9 @@ class ResponseRules:
 
     @staticmethod
     def begin_unannounced(record: ResponseRecord, session: ClientSession, _event: object) -> None:
+        record.claim = "inferred"
         session.open_response(record)
+        record.format = session.listener.format
 
     @staticmethod
     def cancel(_record: ResponseRecord, _session: ClientSession, _event: object) -> None:
@@ -762,16 +764,24 @@ def on_response_done(session: ClientSession, event: m.ResponseDone) -> None:
     if event.wire_type == "response.cancelled" and event.response.status != "cancelled":
         event = structs.replace(event, response=structs.replace(event.response, status="cancelled"))
     record = session.responses.get(event.response.id)
+    if record is None and not event.response.id and (record := session.default_response) is not None:
+        session.report("R-E5", event, _NAMELESS, "$.response.id")
+        event = structs.replace(event, response=structs.replace(event.response, id=record.id))
     if record is None:
         record = ResponseRecord(event.response.id, in_conversation=event.response.conversation_id is not None)
     session.step(RESPONSE, record, event.step_type, event)
 
 
-def _responding(session: ClientSession, response_id: str, event: m.Event) -> ResponseRecord:
+_NAMELESS: Final = "an empty id names no response: it is taken for that in progress"
+
+
+def _responding(session: ClientSession, event: OutputItemEvent | PartEvent | ArgumentsEvent) -> ResponseRecord:
     """The response that an event names, after the table was told that it is active."""
-    record = session.responses.get(response_id)
+    record = session.responses.get(event.response_id)
+    if record is None and not event.response_id and (record := session.default_response) is not None:
+        session.report("R-E5", event, _NAMELESS, "$.response_id")
     if record is None:
-        record = ResponseRecord(response_id)
+        record = ResponseRecord(event.response_id)
     session.step(RESPONSE, record, "internal.activity", event)
     return record
 
@@ -780,7 +790,7 @@ def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
     """`response.output_item.added`, `.done`"""
     item_id = event.item.id
     if not isinstance(item_id, str) or not item_id:
-        _responding(session, event.response_id, event)
+        _responding(session, event)
         session.report("R-C6", event, "an output item without an id", "$.item.id")
         return
     outliving = find_item(session, item_id)
@@ -788,7 +798,7 @@ def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
     if outliving.state in mcp.OUTLIVING or (outliving.state == "deleted" and mcp.is_call(session, item_id)):
         session.step(CONVERSATION_ITEM, outliving, event.step_type, event)
         return
-    record = _responding(session, event.response_id, event)
+    record = _responding(session, event)
     item = find_item(session, item_id)
     if isinstance(item, OutputRecord) and item.response is None:
         item.response = record
@@ -853,9 +863,11 @@ def on_arguments(session: ClientSession, event: ArgumentsEvent) -> None:
 def _find_stream(session: ClientSession, event: PartEvent | ArgumentsEvent, content_index: int) -> StreamRecord | None:
     """A stream that was not looked up before. One of a response that is over is born closed; None for a deleted item's,
     which is ignored (R-C7)."""
-    record = _responding(session, event.response_id, event)
+    record = _responding(session, event)
     if session.conversation.is_deleted(event.item_id):
         return None
+    if not event.response_id and (known := record.streams.get((event.item_id, content_index))) is not None:
+        return known
     stream = StreamRecord(record, event.item_id, content_index, event.output_index)
     if not record.is_open:
         stream.state = "closed"

@@ -7,14 +7,14 @@ error would name a place that the client never wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
 from antiphon import messages as m
 from antiphon.engine.checks import parsed, unknown_key
 from antiphon.engine.dialects import params_to_ga, session_to_ga
-from antiphon.engine.refusals import Refusal
+from antiphon.engine.refusals import Refusal, listed, refusal_of
 
 _BETA_HEARD: Final = frozenset(
     {"input_audio_format", "input_audio_transcription", "input_audio_noise_reduction", "turn_detection"}
@@ -68,6 +68,24 @@ _PLACES: Final[tuple[tuple[str, str], ...]] = (
     ("session.output_modalities", "session.modalities"),
     ("response.output_modalities", "response.modalities"),
 )
+
+
+_FORMATS: Final[Mapping[str, tuple[str, str]]] = {
+    "$.session.audio.input.format": ("session", "input_audio_format"),
+    "$.session.audio.output.format": ("session", "output_audio_format"),
+    "$.response.audio.output.format": ("response", "output_audio_format"),
+}
+_FORMAT_NAMES: Final = ("pcm16", "g711_ulaw", "g711_alaw")
+
+
+def refusal_in_beta(problem: m.Problem, event: dict[str, Any]) -> Refusal:
+    """`refusal_of` for a client of the beta dialect, whose formats are names, of which there are three."""
+    place = _FORMATS.get(problem.path)
+    value = None if place is None else event[place[0]].get(place[1])
+    if not isinstance(value, str):
+        return refusal_of(problem, event)
+    fields = {"value": value[:64], "supported": listed(_FORMAT_NAMES), "param": problem.path.removeprefix("$.")}
+    return Refusal("invalid_value", {**fields})
 
 
 def in_beta(refusal: Refusal) -> Refusal:

@@ -11,6 +11,7 @@ the beginning: items, calls and responses of other clients.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -46,12 +47,31 @@ def check(session: ClientSession, event: m.ClientEvent, override: Collection[str
     """Raise `LocalProtocolError` for the first rule that ``event`` breaks and ``override`` does not name; and for what
     cannot be written, whatever it names."""
     try:
-        encode(event)
+        text = encode(event)
     except ValueError as error:
         raise LocalProtocolError(str(error), rule="R-E1", code="invalid_event") from None
+    # The encoder writes NaN and the infinities as null, which would clear the value.
+    if b"null" in text and (refusal := _not_finite(to_builtins(event))) is not None:
+        detail = refusal.detail(None)
+        raise LocalProtocolError(detail.message, rule="R-E5", code=refusal.name, param=str(refusal.fields["param"]))
     for problem in _problems(session, event):
         if problem.rule not in override:
             raise problem
+
+
+def _not_finite(event: object) -> Refusal | None:
+    """Why ``event``, as plain values, is refused for a number that JSON does not have; None if there is none."""
+    waiting = [("", event)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            fields = {"param": path.removeprefix("."), "expected": "a finite number", "actual": value}
+            return Refusal("invalid_type", fields)
+        if isinstance(value, dict):
+            waiting.extend((f"{path}.{key}", each) for key, each in value.items())
+        elif isinstance(value, list | tuple):
+            waiting.extend((f"{path}[{index}]", each) for index, each in enumerate(value))
+    return None
 
 
 def _problems(session: ClientSession, event: m.ClientEvent) -> Iterator[LocalProtocolError]:

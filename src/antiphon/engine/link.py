@@ -35,9 +35,9 @@ class End(NamedTuple):
 class Link:
     """The engine's socket, the one it has now.
 
-    ``attempt`` counts the dials since a session last proved itself, which shows itself at ``shown_at`` and lasts for a
-    while (`Link.attempts`); ``opened_generation`` is the number of the last
-    socket that opened (0: none did); ``dials`` tells an engine that dials by itself from one that is given its socket;
+    ``attempt`` counts the dials since the last proven session: a session counts as proven ``backoff_cap`` after
+    ``shown_at``, when it was announced (`Link.attempts`); ``opened_generation`` is the number of the last socket that
+    opened (0: none did); ``dials`` tells an engine that dials by itself from one that is given its socket;
     ``end`` is how a socket is ending; ``asked`` that the application wants the end of it all.
     """
 

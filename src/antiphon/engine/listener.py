@@ -173,7 +173,8 @@ class Listener:
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Stop every part that was not heard to its end; nothing more of the responses in progress is heard (R-B6).
+        """Stop every part that was not heard to its end; nothing more of the responses in progress is heard (R-B6), and
+        of those out of band nothing more once they were stopped in the middle.
 
         Of a part that is no more than half a sample yet, the player has nothing to stop.
         """
@@ -188,6 +189,10 @@ class Listener:
             for entry in session.playback.unheard()
             if entry.received and session.step(PLAYBACK, entry, "internal.stop", None) is not None
         ]
+        for entry in stopped:
+            speaker = session.responses.get(entry.response_id or "")
+            if speaker is not None and speaker.is_open:
+                self.silence(speaker.id)
         if self.clock is not None:
             self.clock.flush()
         elif stopped:

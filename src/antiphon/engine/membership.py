@@ -13,7 +13,7 @@ from antiphon.engine.checks import problem_with_id
 from antiphon.engine.codec import item_from_builtins, to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
-from antiphon.engine.refusals import Refusal
+from antiphon.engine.refusals import Refusal, listed
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
@@ -23,6 +23,7 @@ _CONTENT_OF_ROLE = {
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
 }
+_IN_BETA = {"output_text": "text"}
 
 
 def audio_of(item: m.Item) -> dict[int, bytes]:
@@ -59,10 +60,10 @@ def problem_with_item(
         for index, part in enumerate(item.content):
             where = f"{path}.content[{index}]"
             if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
-                supported = ", ".join(f"'{each}'" for each in allowed)
+                names = tuple(_IN_BETA.get(each, each) for each in allowed) if session.dialect == "beta" else allowed
                 return Refusal(
                     "invalid_value",
-                    {"value": m.content_wire_type(part), "supported": supported, "param": f"{where}.type"},
+                    {"value": m.content_wire_type(part), "supported": listed(names), "param": f"{where}.type"},
                 )
             if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
                 return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})

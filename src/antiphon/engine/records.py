@@ -6,7 +6,7 @@ roles use them: a client to follow what the server says, a server to know what i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 STREAM_OF_ARGUMENTS = -1
 """Content index under which the arguments of a call are kept: the protocol gives them none."""
+
+Claim: TypeAlias = Literal["announced", "inferred", "lapsed"]
+"""Why a response in progress holds the one place: the server announced it; something of it came unannounced, so that
+its end may not come either; and that was waited for in vain, so that it holds the place no more (R-Q5)."""
 
 
 class Place:
@@ -31,15 +35,28 @@ class Place:
 
 class ResponseRecord:
     """One response. ``in_conversation`` is False out of band; ``event_id`` names the request of ours behind it;
-    ``format`` is what it speaks in, where it says that.
+    ``format`` is what it speaks in, where it says that. ``claim`` is a client's: why a response in progress holds the
+    one place of the default conversation.
     """
 
-    __slots__ = ("event_id", "format", "id", "in_conversation", "item_ids", "state", "status", "streams", "usage")
+    __slots__ = (
+        "claim",
+        "event_id",
+        "format",
+        "id",
+        "in_conversation",
+        "item_ids",
+        "state",
+        "status",
+        "streams",
+        "usage",
+    )
 
     def __init__(self, id: str, *, in_conversation: bool = True) -> None:
         self.id = id
         self.state = "absent"
         self.in_conversation = in_conversation
+        self.claim: Claim = "announced"
         self.event_id: str | None = None
         self.format: AudioFormat | None = None
         self.status: str | None = None
@@ -58,6 +75,7 @@ class ResponseRecord:
             self.id,
             self.state,
             self.in_conversation,
+            self.claim,
             self.event_id,
             self.format,
             self.status,
@@ -70,6 +88,7 @@ class ResponseRecord:
     def load(cls, state: ResponseState) -> ResponseRecord:
         record = cls(state.id, in_conversation=state.in_conversation)
         record.state = state.state
+        record.claim = state.claim
         record.event_id = state.event_id
         record.format = state.format
         record.status = state.status
@@ -130,6 +149,7 @@ class ResponseState(Struct, frozen=True):
     id: str
     state: str
     in_conversation: bool
+    claim: Claim
     event_id: str | None
     format: AudioFormat | None
     status: str | None

@@ -5,9 +5,9 @@ value, a coroutine or nothing is the adapter's affair, and its type passes throu
 dicts as the API reference shows them. An argument that is left out stays absent on the wire, and None is null: the
 protocol tells the two apart. A dict may be in the beta's notation: it is put into GA's shape, as what is received is.
 
-A dict is checked on its way in. What no class describes would be lost when the message is written, and a value that
-does not fit would be repaired, so both are refused, by name. To say such a thing all the same, send an
-`antiphon.messages.UnknownEvent`.
+A dict is checked on its way in. What no class describes would be lost when the message is written, one of two values
+for the same thing (``voice`` and ``audio.output.voice``) too, and a value that does not fit would be repaired; so all
+three are refused, by name. To say such a thing all the same, send an `antiphon.messages.UnknownEvent`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from antiphon import messages as m
 from antiphon.engine.audio import encode_base64
 from antiphon.engine.codec import Rejected, Repaired, convert_client_event, to_builtins
-from antiphon.engine.dialects import read_client
+from antiphon.engine.dialects import read_client, said_twice
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import refusal_of
 
@@ -74,7 +74,7 @@ class SessionResource(Generic[R]):
         """
         if not isinstance(session, Mapping):
             return self._send(m.SessionUpdate(session=session, event_id=event_id))
-        return self._send(_convert(m.SessionUpdate, event_id, session=dict(session)))
+        return self._send(_convert(m.SessionUpdate, event_id, session=_said_once(m.SessionUpdate, "session", session)))
 
 
 class ItemResource(Generic[R]):
@@ -189,7 +189,9 @@ class ResponseResource(Generic[R, Q]):
         Raises `LocalProtocolError` for a dict that does not fit.
         """
         if isinstance(response, Mapping):
-            return self._create(_convert(m.ResponseCreate, event_id, response=response))
+            return self._create(
+                _convert(m.ResponseCreate, event_id, response=_said_once(m.ResponseCreate, "response", response))
+            )
         return self._create(m.ResponseCreate(response=response, event_id=event_id))
 
     def cancel(self, *, response_id: str | UnsetType | None = UNSET, event_id: Given = UNSET) -> R:
@@ -251,6 +253,20 @@ def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
             param=lost[2:],
         )
     return cast(C, event)
+
+
+def _said_once(cls: type[m.ClientEvent], field: str, given: Mapping[str, object]) -> dict[str, object]:
+    """The session or the response ``given``; `LocalProtocolError` if it says one thing in both notations."""
+    twice = said_twice(given)
+    if twice is not None:
+        flat, nested = (f"{field}.{key}" for key in twice)
+        raise LocalProtocolError(
+            f"{cls.type}: {flat} would be lost beside what is given in GA's notation; write it as {nested}, once",
+            rule="R-E5",
+            code="unknown_parameter",
+            param=flat,
+        )
+    return dict(given)
 
 
 def _lost(given: object, kept: object, path: str) -> Iterator[str]:

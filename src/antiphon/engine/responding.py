@@ -205,6 +205,7 @@ class Responder:
             output_modalities=effective.output_modalities,
             max_output_tokens=effective.max_output_tokens,
             audio=effective.audio,
+            temperature=effective.temperature,
             metadata=effective.metadata,
         )
         session.step(RESPONSE, record, "response.create", event)
@@ -223,7 +224,14 @@ class Responder:
         )
         inherited = {
             name: getattr(session, name, UNSET)
-            for name in ("instructions", "output_modalities", "tools", "tool_choice", "max_output_tokens")
+            for name in (
+                "instructions",
+                "output_modalities",
+                "tools",
+                "tool_choice",
+                "max_output_tokens",
+                "temperature",
+            )
         }
         audio = session.audio
         spoken = audio.output if audio else UNSET
@@ -271,6 +279,7 @@ class Responder:
             output_modalities=[modalities_of(session.settings, params)],
             max_output_tokens=params.max_output_tokens,
             audio=params.audio,
+            temperature=params.temperature,
             usage=usage,
             metadata=params.metadata or None,
         )
@@ -454,15 +463,23 @@ class Responder:
             node = session.conversation.get(output.id)
             if node is not None and (not delivers or session.deliveries.admits(output.record.id, output.id)):
                 # The client may have deleted it meanwhile, or cut its delivery.
-                session.spoken[output.id] = Spoken(output.format, output.samples)
-                # What was forgotten, because there was too much of it, is not taken up again in the middle.
-                kept = begins or session.recordings.of(output.id)
-                if session.config.retain_output_audio and kept and 0 not in node.cuts:
-                    session.recordings.add(output.id, 0, output.format, content.audio)
-                    session.trim()
+                self._lengthen(output, node, content, begins=begins)
         if delivers:
             return  # it goes another way than the events
         self._emit_part(output, audio_event(output, content, encode_base64(content.audio)))
+
+    def _lengthen(self, output: Output, node: Node, content: AudioDelta, *, begins: bool) -> None:
+        """A member has more audio. One that was cut has none beyond the cut, but its words are measured by all that was
+        made (R-C15)."""
+        session = self._session
+        if 0 in node.cuts:
+            session.conversation.measure(output.id, 0, output.format.ms(output.samples))
+            return
+        session.spoken[output.id] = Spoken(output.format, output.samples)
+        # What was forgotten, because there was too much of it, is not taken up again in the middle.
+        if session.config.retain_output_audio and (begins or session.recordings.of(output.id)):
+            session.recordings.add(output.id, 0, output.format, content.audio)
+            session.trim()
 
     def _finish_item(self, output: Output, status: Literal["completed", "incomplete"]) -> None:
         """Close an item's stream, its membership, then its output (R-P3, R-P4, R-C2)."""
@@ -475,7 +492,8 @@ class Responder:
                 output,
                 m.ResponseFunctionCallArgumentsDone(**ids, call_id=output.call_id, name=output.name, arguments=text),
             )
-            session.know_call(output.call_id)
+            if session.conversation.get(output.id) is not None:  # it is no member out of band, and may be deleted
+                session.know_call(output.call_id)
         elif output.kind == "mcp_call":
             self._emit_part(output, m.ResponseMcpCallArgumentsDone(**ids, arguments=text))
         elif output.has_part:

@@ -44,7 +44,7 @@ from antiphon.engine.delivery import Deliveries
 from antiphon.engine.dialects import Dialect, session_to_ga, write_server
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
-from antiphon.engine.keys import in_beta, unknown_in_beta
+from antiphon.engine.keys import in_beta, refusal_in_beta, unknown_in_beta
 from antiphon.engine.link import LINK, End
 from antiphon.engine.recordings import Recordings
 from antiphon.engine.records import Place, ResponseRecord
@@ -59,7 +59,16 @@ from antiphon.engine.serving import (
     SESSION,
 )
 from antiphon.engine.session import Buffer, Entropy, Session
-from antiphon.engine.settings import Json, asked_in, initial, merged, serves, settled, unknown_parameter
+from antiphon.engine.settings import (
+    BETA_TEMPERATURE,
+    Json,
+    asked_in,
+    initial,
+    merged,
+    serves,
+    settled,
+    unknown_parameter,
+)
 from antiphon.engine.timers import Instant, Timer
 from antiphon.messages.beta import CLIENT_VIEWS
 
@@ -299,7 +308,8 @@ class ServerSession(Session, role=Role.SERVER):
         elif _step_type(event) not in self.supported:
             self.refused = self._unsupported(event.type)
         elif problems:
-            self.refused = refusal_of(problems[0], repaired.data)
+            why = refusal_in_beta if self.dialect == "beta" else refusal_of
+            self.refused = why(problems[0], repaired.data)
         else:
             self._take(event, raw)
             return
@@ -404,6 +414,8 @@ class ServerSession(Session, role=Role.SERVER):
             expires_at = self._unix_ns // SECOND + self.config.unix_expiry_s
             changes["expires_at"] = expires_at
             self.timers.arm(Timer.EXPIRY, self.now + expires_at * SECOND - self._unix_ns)
+        if self.dialect == "beta" and self.converses:
+            changes["temperature"] = self.settings.get("temperature", BETA_TEMPERATURE)
         self.apply(changes)
         if self._is_retired:
             self.step(SESSION, self.place, "internal.fatal_error", error_event("beta_api_shape_disabled"))
@@ -519,16 +531,18 @@ class ServerSession(Session, role=Role.SERVER):
         if len(self.calls) > self.config.limits.conversation_items:
             del self.calls[next(iter(self.calls))]
 
-    def forget_audio(self, item_id: str) -> None:
-        """An item is gone, and its sound with it."""
-        self.deliveries.forget(item_id)
-        self.spoken.pop(item_id, None)
-        self.recordings.forget(item_id)
+    def forget(self, node: Node) -> None:
+        """An item is gone, with its sound, and as a call that an output may name (R-C12)."""
+        if isinstance(node.item, m.FunctionCallItem):
+            self.calls.pop(str(node.item.call_id), None)
+        self.deliveries.forget(node.id)
+        self.spoken.pop(node.id, None)
+        self.recordings.forget(node.id)
 
     def trim(self) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
         for node in self.conversation.trim():
-            self.forget_audio(node.id)
+            self.forget(node)
             self.report("R-N2", None, "the conversation is beyond its limits; the oldest item is forgotten")
         if self.recordings.trim():
             self.report("R-N2", None, "the conversation's audio is beyond its limit; the oldest is forgotten")

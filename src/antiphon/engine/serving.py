@@ -280,7 +280,7 @@ class ConversationItemRules:
     def remove(item: Node, session: ServerSession, event: m.ConversationItemDeleted) -> None:
         session.conversation.delete(item.id)
         session.say(event)
-        session.forget_audio(item.id)
+        session.forget(item)
 
     @staticmethod
     def lose(item: Node, _session: ServerSession, _event: object) -> None:

@@ -3,15 +3,17 @@
 A `Session` is one conversation over any number of sockets, one at a time. It owns no clock, task, thread or socket:
 every input carries ``now`` and every call returns its actions in causal order. What is *said* is in
 `antiphon.messages`, what *may* be said is in the tables of ``spec/machines``; this module holds what is left: the
-door, the clock's arrow, the timers, and the order of actions. `ClientSession` and `ServerSession` (``client.py``,
-``server.py``) hold what only one end does.
+entry points, monotonic-time checks, the timers, and the order of actions. `ClientSession` and `ServerSession`
+(``client.py``, ``server.py``) hold what only one end does.
 
-Two rules for this file: it does not know a message type, and it does not know its role.
+Two rules for this file: it does not know a message type, and nothing in it depends on its role. The methods that only
+one role has are declared here all the same, so that `handle` finds them, and raise `LocalProtocolError` unless the
+role's class defines them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, overload
 
 from antiphon.engine import inputs
@@ -43,7 +45,19 @@ class _Common:
     class, only when no ``__init__`` stands beside it.
     """
 
-    __slots__ = ("_reports", "closed", "config", "entropy", "ids_made", "link", "now", "out", "stepper", "timers")
+    __slots__ = (
+        "_reported_paths",
+        "_reports",
+        "closed",
+        "config",
+        "entropy",
+        "ids_made",
+        "link",
+        "now",
+        "out",
+        "stepper",
+        "timers",
+    )
 
     def __init__(
         self,
@@ -64,6 +78,7 @@ class _Common:
         self.stepper = STEPPERS[config.stepper]
         self.ids_made = 0
         self._reports: dict[tuple[str, str], int] = {}
+        self._reported_paths: dict[tuple[str, str, str], None] = {}
 
 
 class Session(_Common):
@@ -217,7 +232,8 @@ class Session(_Common):
 
     @property
     def reports(self) -> Mapping[tuple[str, str], int]:
-        """How often the peer broke each rule: (rule, event type) → count. The first of a kind is a `Report` too."""
+        """How often the peer broke each rule: (rule, event type) → count. The first of a kind is a `Report` too, and so
+        is the first with each other path."""
         return self._reports
 
     # -- messages (each role says which) -------------------------------------------------------------------------------
@@ -287,7 +303,9 @@ class Session(_Common):
         return method(self, input, now)
 
     def snapshot(self, now: Instant) -> Snapshot:  # type: ignore[empty-body]  # each role has its own
-        """Everything but the socket, as a value: text yes, keys no, audio only as DESIGN's law L6 allows."""
+        """Everything but the socket, as a value: text yes, keys no, audio only where it was asked to be
+        kept, and at most one sample of remainder a part. A session that is restored from it and given the same inputs,
+        times and entropy continues with the same actions (law L6)."""
 
     @classmethod
     def restore(
@@ -307,8 +325,7 @@ class Session(_Common):
             raise SnapshotError(f"the snapshot contradicts itself ({type(error).__name__})") from error
         return session
 
-    # -- for the rules (guards, effects) and the level above
-    # -------------------------------------------------------------
+    # -- for the rules (guards, effects) and the level above -----------------------------------------------------------
 
     def enter(self, now: Instant) -> None:
         """Begin a call at ``now``."""
@@ -342,8 +359,8 @@ class Session(_Common):
         self.report(row.rule, event, f"{row.on} in state {row.source!r} of {row.machine}")
 
     def report(self, rule: str, event: object, detail: str, path: str = "") -> None:
-        """The peer broke ``rule``: tell it once a kind, count it always. Under ``config.strict`` the socket ends, but
-        not for a bound of ours, nor for what cannot be replayed."""
+        """The peer broke ``rule``: report it once a kind, and once more for each other ``path``; count it always. Under
+        ``config.strict`` the socket ends, but not for a bound of ours, nor for what cannot be replayed."""
         event_type = getattr(event, "type", "")
         kind = (rule, event_type)
         count = self._reports.get(kind)
@@ -352,11 +369,20 @@ class Session(_Common):
             count = self._reports.get(kind)
         self._reports[kind] = (count or 0) + 1
         event_id = getattr(event, "event_id", None)
-        if count is None:
+        news = self._is_news(*kind, path)  # asked of the first too: it is to be remembered
+        if count is None or news:
             self.act(Report(kind[0], kind[1], event_id if isinstance(event_id, str) else None, path, detail))
         if self.config.strict and rule not in _OWN_RULES:
             fault = Fault("protocol", f"{rule}: {detail}", rule)
             self.step(LINK, self.link, "internal.fault", End(1002, rule, fault))
+
+    def _is_news(self, rule: str, event_type: str, path: str) -> bool:
+        """Whether a kind that was reported before has not been for this path; at most `limits.report_kinds` of them."""
+        place = (rule, event_type, path)
+        if not path or place in self._reported_paths or len(self._reported_paths) >= self.config.limits.report_kinds:
+            return False
+        self._reported_paths[place] = None
+        return True
 
     def next_id(self, prefix: str) -> str:
         """An id of ours: at most 32 characters of ``[A-Za-z0-9_-]`` (R-C11); numbered where no entropy was given."""
@@ -365,10 +391,18 @@ class Session(_Common):
         self.ids_made += 1
         return f"{prefix}_{self.ids_made}"
 
-    def adopt_counters(self, ids_made: int, reports: dict[tuple[str, str], int]) -> None:
+    @property
+    def reported_paths(self) -> tuple[tuple[str, str, str], ...]:
+        """(rule, event type, path) of what was reported with a path."""
+        return tuple(self._reported_paths)
+
+    def adopt_counters(
+        self, ids_made: int, reports: dict[tuple[str, str], int], paths: Iterable[tuple[str, str, str]]
+    ) -> None:
         """The counters of a snapshot."""
         self.ids_made = ids_made
         self._reports = reports
+        self._reported_paths = dict.fromkeys(paths)
 
     def end_of_socket(self, code: int | None, reason: str) -> End:
         """What a close code means: 1000, and a close without a code, are an orderly end; everything else is a fault."""

@@ -69,6 +69,9 @@ DEFAULTS: Final[Json] = {
 }
 """What a session is before anybody changes it, as recorded from the service."""
 
+BETA_TEMPERATURE: Final = 0.8
+"""What a conversation has beside that in the beta dialect, which GA has not. Source: doc."""
+
 TRANSCRIPTION_DEFAULTS: Final[Json] = {
     "type": "transcription",
     "object": "realtime.transcription_session",

@@ -92,6 +92,7 @@ class CommonState(Struct, frozen=True):
     timers: dict[str, int]
     ids: int
     reports: list[tuple[str, str, int]]
+    reported_paths: list[tuple[str, str, str]]
     closed: Closed | None
 
 
@@ -269,6 +270,7 @@ def take_common(session: Session, now: Instant) -> CommonState:
         session.timers.dump(now),
         session.ids_made,
         sorted((rule, type_, count) for (rule, type_), count in session.reports.items()),
+        sorted(session.reported_paths),
         session.closed,
     )
 
@@ -286,7 +288,8 @@ def load_common(session: Session, state: CommonState, now: Instant) -> None:
     link.asked = state.link.asked
     link.shown_at = None if state.link.shown_for is None else now - state.link.shown_for
     session.timers.load(state.timers, now)
-    session.adopt_counters(state.ids, {(rule, type_): count for rule, type_, count in state.reports})
+    reports = {(rule, type_): count for rule, type_, count in state.reports}
+    session.adopt_counters(state.ids, reports, state.reported_paths)
     session.closed = state.closed
 
 

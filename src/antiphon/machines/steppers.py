@@ -8,7 +8,7 @@ An effect may step other objects, or the same one again: its state is already th
 calls.
 
 `compiled_step` is the one to use. `transitions_step` gives the same answer through the `transitions` library at some
-thirty to fifty times the price; it is how the tests know that the first one is right, and it can log every step.
+fifty times the price; it is how the tests know that the first one is right, and it can log every step.
 """
 
 from __future__ import annotations

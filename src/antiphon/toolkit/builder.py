@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Literal, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -76,15 +76,9 @@ class ResponseKeys(_SharedKeys, total=False):
 
 
 class ItemKeys(TypedDict, total=False):
-    """The keys of the items that a client makes."""
+    """The keys of the items that a client makes, beside the parameters of `conversation_item_create`."""
 
     id: str
-    role: str
-    content: Sequence[Object | m.Content]
-    call_id: str
-    name: str
-    arguments: str
-    output: str
     approval_request_id: str
     approve: bool
     reason: str | None
@@ -98,7 +92,7 @@ class ClientEventBuilder:
     in: a "ga" server refuses ``temperature`` and beta content, a "beta" server takes what either has.
 
     Every method raises `LocalProtocolError`, with the server's code and parameter, for what would be refused; then no
-    id was used. `TypeError` for an object that is given whole and by its keys at once.
+    id was used. `TypeError` for an object that is given whole and by its keys at once, or audio under both its names.
     """
 
     def __init__(
@@ -156,8 +150,21 @@ class ClientEventBuilder:
 
     # -- audio ---------------------------------------------------------------------------------------------------------
 
-    def input_audio_buffer_append(self, audio: Pcm | str, *, event_id: Given = UNSET) -> m.InputAudioBufferAppend:
-        """`input_audio_buffer.append`: bytes in the session's input format, or a string that is base64 already."""
+    @overload
+    def input_audio_buffer_append(self, audio: Pcm | str, *, event_id: Given = UNSET) -> m.InputAudioBufferAppend: ...
+
+    @overload
+    def input_audio_buffer_append(self, *, audio_base64: str, event_id: Given = UNSET) -> m.InputAudioBufferAppend: ...
+
+    def input_audio_buffer_append(
+        self, audio: Pcm | str | None = None, *, audio_base64: str | None = None, event_id: Given = UNSET
+    ) -> m.InputAudioBufferAppend:
+        """`input_audio_buffer.append`: bytes in the session's input format, or a string that is base64 already, which
+        may also be given as ``audio_base64``."""
+        if audio is None:
+            audio, audio_base64 = audio_base64, None
+        if audio is None or audio_base64 is not None:
+            raise TypeError("give audio= or audio_base64=, one of the two")
         return _only(m.InputAudioBufferAppend, self.resources.input_audio_buffer.append(audio=audio, event_id=event_id))
 
     def input_audio_buffer_commit(self, *, event_id: Given = UNSET) -> m.InputAudioBufferCommit:
@@ -177,6 +184,12 @@ class ClientEventBuilder:
     def conversation_item_create(
         self,
         item_type: str | None = None,
+        role: str | None = None,
+        content: Sequence[Object | m.Content] | None = None,
+        call_id: str | None = None,
+        name: str | None = None,
+        arguments: str | None = None,
+        output: str | None = None,
         *,
         item: m.Item | Object | None = None,
         previous_item_id: str | UnsetType | None = UNSET,
@@ -184,8 +197,18 @@ class ClientEventBuilder:
         **keys: Unpack[ItemKeys],
     ) -> m.ConversationItemCreate:
         """`conversation.item.create`: a whole ``item``, or its type ("message", "function_call",
-        "function_call_output", "mcp_approval_response") and keys."""
-        given: Object = {**keys, "type": item_type} if item_type is not None else keys
+        "function_call_output", "mcp_approval_response") and keys. A parameter that is None is left out.
+        """
+        parameters = {
+            "type": item_type,
+            "role": role,
+            "content": content,
+            "call_id": call_id,
+            "name": name,
+            "arguments": arguments,
+            "output": output,
+        }
+        given: Object = {**keys, **{key: value for key, value in parameters.items() if value is not None}}
         whole: m.Item | Object = _whole("item", item, given)
         return _only(
             m.ConversationItemCreate,

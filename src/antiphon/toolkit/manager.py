@@ -89,7 +89,7 @@ class EventManager(Generic[R]):
     """The parts of this package, wired.
 
     ``session``: the one whose actions it is fed with, or its connection. ``send`` takes a command that has its event
-    id, and answers as you like; with asyncio, what it returns is awaited by who calls `send` or `tick`. ``policy`` and
+    id, and may return anything; with asyncio, the caller of `send` or `tick` awaits what it returns. ``policy`` and
     ``entropy`` are the `Retrier`'s. ``keep``: how many events and errors are remembered, and commands that may be sent
     again. ``view``: whose names its own session shows.
     """

@@ -7,7 +7,7 @@ written. Nothing of this runs for an event that fits its class as it came.
 
 from .events import read_client, read_server, write_client, write_server
 from .handshake import Dialect, asked_for
-from .shapes import is_flat, item_to_ga, params_to_ga, session_to_ga
+from .shapes import is_flat, item_to_ga, params_to_ga, said_twice, session_to_ga
 
 __all__ = [
     "Dialect",
@@ -17,6 +17,7 @@ __all__ = [
     "params_to_ga",
     "read_client",
     "read_server",
+    "said_twice",
     "session_to_ga",
     "write_client",
     "write_server",

@@ -17,13 +17,26 @@ Json: TypeAlias = dict[str, Any]
 
 # --- audio formats ----------------------------------------------------------------------------------------------------
 
-_BETA_FORMATS: Final[Mapping[tuple[str, int], str]] = {
-    ("audio/pcm", 24_000): "pcm16",
-    ("audio/pcm", 16_000): "pcm16_16000hz",
-    ("audio/pcm", 8_000): "pcm16_8000hz",
-    ("audio/pcmu", 8_000): "g711_ulaw",
-    ("audio/pcma", 8_000): "g711_alaw",
+_BETA_FORMATS: Final[Mapping[tuple[str, str, int], str]] = {
+    (side, kind, rate): name
+    for kind, rate, name in (
+        ("audio/pcm", 24_000, "pcm16"),
+        ("audio/pcmu", 8_000, "g711_ulaw"),
+        ("audio/pcma", 8_000, "g711_alaw"),
+    )
+    for side in ("input", "output")
+} | {
+    ("output", "audio/pcm", 16_000): "pcm16_16000hz",
+    ("output", "audio/pcm", 8_000): "pcm16_8000hz",
 }
+"""The names of formats in each direction: OpenAI's, and Voice Live's for what it speaks."""
+
+_INPUT_RATE: Final = "input_audio_sampling_rate"
+"""Where Voice Live has the rate of an input that it calls ``pcm16`` all the same."""
+
+_INPUT_RATES: Final = frozenset({("audio/pcm", 16_000)})
+"""The formats that are written so."""
+
 _USUAL_RATES: Final = {"audio/pcm": 24_000, "audio/pcmu": 8_000, "audio/pcma": 8_000}
 
 
@@ -43,15 +56,18 @@ def format_to_ga(value: object, direction: str = "input", rate: object = None) -
     return dict(known)
 
 
-def format_to_beta(value: object) -> object:
-    """The beta name of a format; one that has none stays an object."""
+def format_to_beta(value: object, direction: str = "input") -> object:
+    """The beta name of a format; one that has none in this direction stays an object."""
+    known = _kind_and_rate(value)
+    return value if known is None else _BETA_FORMATS.get((direction, *known), value)
+
+
+def _kind_and_rate(value: object) -> tuple[str, int] | None:
     if not isinstance(value, dict):
-        return value
+        return None
     kind = value.get("type") or "audio/pcm"
     rate = value.get("rate") or (_USUAL_RATES.get(kind) if isinstance(kind, str) else None)
-    if not isinstance(kind, str) or not isinstance(rate, int):
-        return value
-    return _BETA_FORMATS.get((kind, rate), value)
+    return (kind, rate) if isinstance(kind, str) and isinstance(rate, int) else None
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -91,7 +107,7 @@ def _tool_to_ga(tool: object) -> object:
     if not isinstance(tool, dict):
         return tool
     inner = tool.get("function")
-    if not isinstance(inner, dict) or "name" in tool:
+    if not isinstance(inner, dict) or "name" in tool or tool.get("type", "function") != "function":
         return tool
     return {**{key: value for key, value in tool.items() if key != "function"}, "type": "function", **inner}
 
@@ -118,11 +134,19 @@ _SESSION_PLACES: Final[tuple[tuple[str, str, str], ...]] = (
 
 _RESPONSE_PLACES: Final = tuple(place for place in _SESSION_PLACES if place[0] in ("output_audio_format", "voice"))
 
-FLAT_KEYS: Final = frozenset(place[0] for place in _SESSION_PLACES) | {"modalities", "max_response_output_tokens"}
+_NEW_NAMES: Final = (("modalities", "output_modalities"), ("max_response_output_tokens", "max_output_tokens"))
+"""A key of the beta's session or response, and its name in GA."""
+
+_GA_KEYS: Final[Mapping[str, str]] = {**{place[0]: "audio" for place in _SESSION_PLACES}, **dict(_NEW_NAMES)}
+
+FLAT_KEYS: Final = frozenset(_GA_KEYS)
 """What only a beta session or response has."""
 
-NESTED_KEYS: Final = frozenset({"audio", "output_modalities", "max_output_tokens"})
-"""What only a GA session has; responses show `max_output_tokens` in both dialects."""
+
+def ga_key(key: str) -> str:
+    """Under which key of a GA session or response that is which a peer names in its own dialect."""
+    return _GA_KEYS.get(key, key)
+
 
 _LATER_KEYS: Final = frozenset({"include", "prompt", "truncation", "parallel_tool_calls", "reasoning"})
 """Keys of GA sessions for things that the beta dialect has not."""
@@ -132,13 +156,12 @@ def _nest(data: Mapping[str, Any], places: tuple[tuple[str, str, str], ...]) -> 
     """``data`` with its flat keys under ``audio``; what stands there already counts."""
     result = dict(data)
     moved: dict[str, Json] = {}
-    rate = data.get("input_audio_sampling_rate")
     for key, side, name in places:
         if key not in result:
             continue
         value = result.pop(key)
         if name == "format":
-            value = format_to_ga(value, side, rate if side == "input" else None)
+            value = format_to_ga(value, side, result.pop(_INPUT_RATE, None) if side == "input" else None)
             if isinstance(value, str) and value in NO_FORMAT:
                 continue
         elif name == "turn_detection":
@@ -159,7 +182,8 @@ def _nest(data: Mapping[str, Any], places: tuple[tuple[str, str, str], ...]) -> 
 
 
 def _flatten(data: Mapping[str, Any], places: tuple[tuple[str, str, str], ...]) -> Json:
-    """The inverse; what has no flat key stays under ``audio``."""
+    """The inverse; what has no flat key stays under ``audio``, and so does a format without a flat name: xAI reads it
+    there, and nobody reads an object where a name belongs."""
     result = dict(data)
     audio = result.get("audio")
     if audio is None:
@@ -168,9 +192,18 @@ def _flatten(data: Mapping[str, Any], places: tuple[tuple[str, str, str], ...]) 
     rest = {side: dict(value) if isinstance(value, dict) else value for side, value in audio.items()}
     for key, side, name in places:
         values = rest.get(side)
-        if isinstance(values, dict) and name in values:
-            value = values.pop(name)
-            result[key] = format_to_beta(value) if name == "format" else value
+        if not isinstance(values, dict) or name not in values:
+            continue
+        value = values[name]
+        if name == "format":
+            known = _kind_and_rate(value)
+            if known in _INPUT_RATES and side == "input":
+                value, result[_INPUT_RATE] = "pcm16", known[1]
+            value = format_to_beta(value, side)
+            if isinstance(value, dict):
+                continue
+        del values[name]
+        result[key] = value
     left = {side: value for side, value in rest.items() if value}
     if left:
         result["audio"] = left
@@ -184,6 +217,19 @@ def _rename(data: Json, key: str, new: str, change: Callable[[object], object]) 
     if key in data:
         value = data.pop(key)
         data.setdefault(new, change(value))
+
+
+def said_twice(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first flat key of a session or a response that gives way to what stands in GA's notation, and its name there;
+    None if each thing is said once."""
+    for key, side, name in _SESSION_PLACES:
+        if key not in data or "audio" not in data:
+            continue
+        audio = data["audio"]
+        half = audio.get(side, {}) if isinstance(audio, dict) else audio
+        if not isinstance(half, dict) or name in half:  # what is no dict is not merged with either
+            return key, f"audio.{side}.{name}"
+    return next(((key, new) for key, new in _NEW_NAMES if key in data and new in data), None)
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
@@ -285,7 +331,7 @@ def _content_to_beta(part: object) -> object:
         return part
     written = {**part, "type": _BETA_CONTENT.get(kind, kind)}
     if "format" in written:  # of retrieved audio
-        written["format"] = format_to_beta(written["format"])
+        written["format"] = format_to_beta(written["format"], "output" if kind == "output_audio" else "input")
     return written
 
 
