@@ -13,6 +13,7 @@ import msgspec
 
 from antiphon import Cost, PriceTable
 from antiphon.toolkit import FlowTally, Turn
+from antiphon_cli.console import clean_json
 from antiphon_cli.recording import Recording, Sink, Totals, Watcher
 
 __all__ = ["FORMAT", "Document", "TurnList"]
@@ -106,4 +107,4 @@ def _cost(cost: Cost) -> Mapping[str, object]:
 
 
 def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode("utf-8")
+    return clean_json(msgspec.json.encode(value).decode("utf-8"))

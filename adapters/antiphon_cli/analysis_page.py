@@ -21,6 +21,7 @@ from antiphon_cli.console import UserError
 from antiphon_cli.figures import Figure, figures_of
 from antiphon_cli.observer import AnyEvent, Violation
 from antiphon_cli.recording import Recording, Sink, Totals, Watcher
+from antiphon_cli.replacement import Replacement
 
 __all__ = ["Page", "PageSession"]
 
@@ -90,8 +91,7 @@ class Page(Sink):
         if any(_same(path, each) for each in inputs):
             raise UserError(f"--html {path}: would overwrite what is to be read")
         try:
-            with open(path, "ab"):
-                pass  # said before hours of reading, and a page of yesterday stays until there is a new one
+            self._file = Replacement(path)
         except (OSError, ValueError) as error:
             raise self._failed(error) from None
 
@@ -130,8 +130,10 @@ class Page(Sink):
         )
 
     def finish(self, totals: Totals, exit_code: int) -> None:
-        """Write the page."""
+        """Write the page, unless there is nothing to show: a page of yesterday is worth more."""
         sessions = self._sessions
+        if not totals.events.total():
+            return
         if len(sessions) + self._left_out > 1:
             cost = None if self._prices is None else totals.analytics.cost(self._prices)
             figures = figures_of(totals.analytics.analysis(), sum(totals.rules.values()), cost)
@@ -140,10 +142,15 @@ class Page(Sink):
             every = PageSession(f"All {totals.files:,} sessions", True, 1.0, events, None, figures, notes, [], {}, True)
             sessions = [every, *sessions]
         try:
-            with open(self._path, "wb") as file:
+            with open(self._file.path, "wb") as file:
                 file.write(page(sessions).encode("utf-8", "replace"))
+            self._file.commit()
         except OSError as error:
             raise self._failed(error) from None
+
+    def close(self) -> None:
+        """Without a new page, the old one stays."""
+        self._file.discard()
 
     def _failed(self, error: OSError | ValueError) -> UserError:
         return UserError(f"--html {self._path}: cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -26,6 +26,7 @@ from antiphon.toolkit.tables import (
 )
 from antiphon_cli.console import UserError
 from antiphon_cli.recording import Recording, Sink, Totals, Watcher
+from antiphon_cli.replacement import Replacement
 
 __all__ = ["Tables"]
 
@@ -46,7 +47,7 @@ class _Writer(Protocol):
 class _CsvWriter:
     """A table as CSV, with a head."""
 
-    def __init__(self, path: str, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], path: str) -> None:
         self._file: TextIO = open(path, "w", encoding="utf-8", errors="replace", newline="")  # noqa: SIM115 - `close`
         self._file.writelines(csv_lines([[column.name for column in columns]]))
 
@@ -60,7 +61,7 @@ class _CsvWriter:
 class _ParquetWriter:
     """A table as Parquet, a row group for each `write`."""
 
-    def __init__(self, path: str, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], path: str) -> None:
         self._arrow, parquet = _pyarrow()
         types = {
             "text": self._arrow.string(),
@@ -92,11 +93,16 @@ def _pyarrow() -> tuple[Any, Any]:
 class _Table:
     """Rows on their way to a writer. ``where`` stands in the errors, which are `UserError`."""
 
-    def __init__(self, where: str, make: Callable[[], _Writer]) -> None:
+    def __init__(self, where: str, path: str, make: Callable[[str], _Writer]) -> None:
         self._where = where
         self._waiting: list[tuple[Cell, ...]] = []
         with _failing(where):
-            self._writer = make()
+            self._file = Replacement(path)
+            try:
+                self._writer = make(self._file.path)
+            except BaseException:
+                self._file.discard()
+                raise
 
     def add(self, row: tuple[Cell, ...]) -> None:
         self._waiting.append(row)
@@ -109,9 +115,19 @@ class _Table:
                 self._writer.write(self._waiting)
             self._waiting.clear()
 
-    def close(self) -> None:
+    def end(self) -> None:
+        self.flush()
         with _failing(self._where):
             self._writer.close()
+
+    def commit(self) -> None:
+        with _failing(self._where):
+            self._file.commit()
+
+    def close(self) -> None:
+        with suppress(OSError, ValueError):
+            self._writer.close()
+        self._file.discard()
 
 
 @contextmanager
@@ -140,7 +156,8 @@ class _Rows(Watcher):
 
 
 class Tables(Sink):
-    """Writes ``events``, ``turns`` and ``measures`` into a folder, which is made if there is none.
+    """Writes ``events``, ``turns`` and ``measures`` into a folder, which is made if there is none. Tables that stand
+    there stay until all of the new ones are whole, and where there was nothing to read.
 
     Raises:
         UserError: a file cannot be written, or Parquet is asked for without its extra.
@@ -154,9 +171,13 @@ class Tables(Sink):
         write = _CsvWriter if form == "csv" else _ParquetWriter
         with _failing(where):
             os.makedirs(folder, exist_ok=True)
-        for name, columns in _TABLES.items():
-            path = os.path.join(folder, f"{name}.{form}")
-            self._tables[name] = _Table(where, partial(write, path, columns))
+        try:
+            for name, columns in _TABLES.items():
+                path = os.path.join(folder, f"{name}.{form}")
+                self._tables[name] = _Table(where, path, partial(write, columns))
+        except UserError:
+            self.close()
+            raise
 
     def begin(self, name: str) -> Watcher:
         """The events and turns of the next file."""
@@ -168,13 +189,15 @@ class Tables(Sink):
             self._tables["measures"].add(row)
 
     def finish(self, totals: Totals, exit_code: int) -> None:
-        """Write what waits."""
+        """Write what waits, and let the new tables take their places."""
+        if not totals.events.total():
+            return
         for table in self._tables.values():
-            table.flush()
-            table.close()
+            table.end()
+        for table in self._tables.values():
+            table.commit()
 
     def close(self) -> None:
-        """Close the files, those whose writing failed too."""
+        """Close the files, and let go of those that are not whole."""
         for table in self._tables.values():
-            with suppress(UserError):
-                table.close()
+            table.close()

@@ -62,6 +62,8 @@ class Report(Sink):
         self._fact("", _facts_of(recording, analysis))
         for note in recording.notes:
             self._fact("note", note)
+        if not analysis.events:
+            return
         cost = None if self._prices is None else recording.analytics.cost(self._prices)
         self._body(analysis, recording.flows, cost)
         self._rules([(each.rule, each.title, each.count, each.first_line) for each in recording.rules.values()])
@@ -98,6 +100,8 @@ class Report(Sink):
         if totals.unreadable:
             told.append(f"{counted(totals.unreadable, 'file')} not (all) readable")
         self._fact("", ", ".join(told))
+        if not analysis.events:
+            return
         cost = None if self._prices is None else totals.analytics.cost(self._prices)
         self._body(analysis, totals.flows, cost)
         self._rules([(rule, title, count, None) for rule, title, count in totals.broken_rules()])

@@ -15,7 +15,7 @@ from antiphon_cli.analysis_json import Document
 from antiphon_cli.analysis_page import Page
 from antiphon_cli.analysis_tables import Tables
 from antiphon_cli.analysis_text import Report
-from antiphon_cli.console import Console, ExitCode, UserError, clean
+from antiphon_cli.console import Console, ExitCode, UserError, clean, clean_json
 from antiphon_cli.recording import Recording, Sink, Totals, read_recording
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
@@ -115,16 +115,16 @@ class Transcripts(Sink):
             return
         match self._form:
             case "text":
-                text = transcript.text()
+                text = clean(transcript.text(), lines=True)
             case "md":
-                text = transcript.markdown()
+                text = clean(transcript.markdown(), lines=True)
             case "json":
-                text = transcript.json().decode("utf-8") + "\n"
+                text = clean_json(transcript.json().decode("utf-8")) + "\n"
             case "srt":
-                text = transcript.srt()
+                text = clean(transcript.srt(), lines=True)
             case _:
-                text = transcript.vtt()
-        self._console.piece(clean(text, keep="\n"))
+                text = clean(transcript.vtt(), lines=True)
+        self._console.piece(text)
         if self._form in ("srt", "vtt") and not recording.timed:
             self._console.err("antiphon analyze: no row has a time, so there are no captions")
         if self._several:

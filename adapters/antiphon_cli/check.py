@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from antiphon.toolkit import CutLine, Entry, Foreign
-from antiphon_cli.console import Console, ExitCode, clean
-from antiphon_cli.journal import JournalError, read_journal
+from antiphon_cli.console import Console, ExitCode, clean, clean_json
+from antiphon_cli.journal import JournalError, PassedOver, Rereadable
 from antiphon_cli.observer import Observer, Open, Transport, Violation, tells_of_webrtc
 
 __all__ = ["EXAMPLES", "Verdict", "add_arguments", "check_entries", "run"]
@@ -22,12 +22,12 @@ examples:
   antiphon check --strict --json recordings/*.jsonl
   antiphon check --audio-cut cassette.jsonl     the recorder shortened the audio
 
-exit codes: 0 every rule kept, 1 a rule broken, 2 a file could not be read
+exit codes: 0 every rule kept, 1 a rule broken, 2 a file could not be read, or not all of it
 """
 
 
 class Verdict(Struct, frozen=True):
-    """What was found in one file. ``unreadable`` holds the reason when it could not be read to its end."""
+    """What was found in one file. ``unreadable`` holds the reason when nothing, or not all of it, could be read."""
 
     file: str
     lines: int = 0
@@ -66,17 +66,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if not arguments.json:
             _print(console, verdict, strict=strict)
     if arguments.json:
-        console.out(json.dumps(_document(verdicts, strict=strict), indent=2, ensure_ascii=False))
+        console.out(clean_json(json.dumps(_document(verdicts, strict=strict), indent=2, ensure_ascii=False)))
     return max(verdict.code(strict=strict) for verdict in verdicts)
 
 
 def check_file(path: str, *, audio_cut: bool = False) -> Verdict:
     """The verdict on one journal. Never raises for what is in it."""
-    try:
-        webrtc = any(map(tells_of_webrtc, read_journal(path)))
-    except JournalError:
-        webrtc = False  # the second reading tells what is wrong with it
-    return check_entries(read_journal(path), path, audio_cut=audio_cut, transport="webrtc" if webrtc else None)
+    with Rereadable(path) as entries:
+        try:
+            webrtc = any(map(tells_of_webrtc, entries))
+        except JournalError:
+            webrtc = False  # the second reading tells what is wrong with it
+        return check_entries(entries, path, audio_cut=audio_cut, transport="webrtc" if webrtc else None)
 
 
 def check_entries(
@@ -86,22 +87,22 @@ def check_entries(
     itself has to tell."""
     observer = Observer(audio_cut=audio_cut, transport=transport)
     violations: list[Violation] = []
-    notes: list[str] = []
+    passed_over = PassedOver()
     unreadable: str | None = None
     lines = 0
     try:
         for entry in entries:
             lines = entry.number
             if isinstance(entry, Foreign):
-                unreadable = f"{name}:{entry.number}: {entry.reason}"
-                break
-            if isinstance(entry, CutLine):
-                notes.append(f"line {entry.number} is cut short and was passed over")
+                unreadable = unreadable or f"{name}:{entry.number}: {entry.reason}"
+            if isinstance(entry, CutLine | Foreign):
+                passed_over.add(entry)
             violations += observer.feed(entry)
     except JournalError as error:
         unreadable = str(error)
     more, open_at_end = observer.finish()
     violations += more
+    notes = passed_over.notes()
     if observer.forgotten:
         notes.append("the session is beyond the bounds of this checker: its oldest content was forgotten")
     if observer.audio_cut:
@@ -144,12 +145,11 @@ def _print(console: Console, verdict: Verdict, *, strict: bool) -> None:
 
 
 def _word(verdict: Verdict, strict: bool) -> str:
-    if verdict.unreadable is not None:
-        return "unreadable"
     broken = len(verdict.violations) + (len(verdict.open_at_end) if strict else 0)
-    if not broken:
-        return "clean"
-    return f"broken rules: {broken}"
+    told = [f"broken rules: {broken}"] if broken else []
+    if verdict.unreadable is not None:
+        told.insert(0, "not all of it readable" if verdict.client_events + verdict.server_events else "unreadable")
+    return ", ".join(told) or "clean"
 
 
 def _count(number: int, noun: str) -> str:

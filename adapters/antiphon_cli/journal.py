@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, BinaryIO, Final, Self
 
-from antiphon.toolkit import MOST_LINE_BYTES, Entry, read_lines
+from antiphon.toolkit import MOST_LINE_BYTES, CutLine, Entry, Foreign, read_lines
 
-__all__ = ["JournalError", "JournalFile", "read_journal"]
+__all__ = ["JournalError", "JournalFile", "PassedOver", "Rereadable", "read_journal"]
+
+_KEPT_REMARKS: Final = 5
+"""Lines that are told of by number because they could not be read; the others are counted."""
 
 
 class JournalError(Exception):
@@ -38,6 +43,91 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[Entry]:
             yield from read_lines(_bounded_lines(file))
     except (OSError, ValueError) as error:
         raise JournalError(name, None, f"cannot be read: {_reason(error)}") from None
+
+
+class Rereadable:
+    """The entries of a file, from its beginning each time that they are asked for, also where the file is a pipe: what
+    came through it is kept in a temporary file. A context manager, for that file.
+
+    Asking for entries raises:
+        JournalError: the file cannot be read.
+    """
+
+    __slots__ = ("_came", "_comes_once", "_path", "_pipe")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._comes_once = _comes_once(path)
+        self._pipe: BinaryIO | None = None
+        self._came: IO[bytes] | None = None
+
+    def __iter__(self) -> Iterator[Entry]:
+        if not self._comes_once:
+            yield from read_journal(self._path)
+            return
+        try:
+            if self._came is None:
+                self._came = tempfile.TemporaryFile()  # noqa: SIM115 - `__exit__` closes both
+            if self._pipe is None:
+                self._pipe = open(self._path, "rb")  # noqa: SIM115
+            yield from read_lines(_kept_lines(self._pipe, self._came))
+        except (OSError, ValueError) as error:
+            raise JournalError(self._path, None, f"cannot be read: {_reason(error)}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in (self._pipe, self._came):
+            if file is not None:
+                file.close()
+
+
+def _comes_once(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False  # who opens it tells what is wrong with it
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _kept_lines(pipe: BinaryIO, came: IO[bytes]) -> Iterator[bytes]:
+    """The lines that came, and then those that come."""
+    position = 0
+    while True:
+        came.seek(position)
+        line = came.readline(MOST_LINE_BYTES + 1)
+        if not line:
+            line = pipe.readline(MOST_LINE_BYTES + 1)
+            came.write(line)
+        if not line:
+            return
+        position += len(line)
+        yield line
+
+
+class PassedOver:
+    """The lines of a journal that could not be read: the first few are told of by number, the others counted."""
+
+    __slots__ = ("_count", "_told")
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self._count = 0
+
+    def add(self, entry: CutLine | Foreign) -> str:
+        """Count a line, and answer what there is to tell of it."""
+        why = "is cut short and" if isinstance(entry, CutLine) else f"{entry.reason}; it"
+        told = f"line {entry.number} {why} was passed over"
+        self._count += 1
+        if self._count <= _KEPT_REMARKS:
+            self._told.append(told)
+        return told
+
+    def notes(self) -> list[str]:
+        """What is told of them all."""
+        more = self._count - len(self._told)
+        return [*self._told, f"{more} {'row' if more == 1 else 'rows'} more could not be read"] if more else self._told
 
 
 def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:

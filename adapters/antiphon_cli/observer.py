@@ -88,7 +88,7 @@ class Observer:
         self._decode_client = codec.client_decoder(antiphon.Limits().json_depth, None)
         self._counts: dict[tuple[str, str], int] = {}
         self._lines: dict[tuple[str, str], int] = {}
-        self._now = 0
+        self._now: int | None = None  # where the clock begins, which may be before 0, shows with the first time
 
     @property
     def transport(self) -> Transport | None:
@@ -143,31 +143,38 @@ class Observer:
     def _begin(self, rows: deque[Row]) -> None:
         asked = any(row.dir == "client" and _type_of(row) == "session.update" for row in rows)
         sideband = asked and rows[-1].dir == "server" and _type_of(rows[-1]) == "session.updated"
-        self._now = max(self._now, rows[0].at or 0)
+        now = self._advance(next((row.at for row in rows if row.at is not None), None))
         config = antiphon.SessionConfig(
             transport=self._told or ("sideband" if sideband else "websocket"),
             decode_audio=not self.audio_cut,
             on_speech="ignore",
             arbiter=antiphon.ArbiterPolicy(on_active="send", merge_tool_outputs=False, tag_requests=False),
         )
-        self._session = antiphon.ClientSession(antiphon.Role.CLIENT, config, now=self._now)
-        self._session.opened(self._now)
+        self._session = antiphon.ClientSession(antiphon.Role.CLIENT, config, now=now)
+        self._session.opened(now)
 
     def _step(self, row: Row) -> list[Violation]:
         session = self._session
         assert session is not None  # the first row made it
-        if row.at is not None and row.at > self._now:
-            self._now = row.at
+        now = self._advance(row.at)
         if row.dir == "client":
-            return list(self._sent(session, row))
-        return self._received(session, row)
+            return list(self._sent(session, row, now))
+        return self._received(session, row, now)
 
-    def _received(self, session: antiphon.ClientSession, row: Row) -> list[Violation]:
+    def _advance(self, at: int | None) -> int:
+        """The session's clock, which never goes back, once a row has told its time, or none."""
+        if self._now is None:
+            self._now = at or 0
+        elif at is not None and at > self._now:
+            self._now = at
+        return self._now
+
+    def _received(self, session: antiphon.ClientSession, row: Row, now: int) -> list[Violation]:
         details: dict[tuple[str, str], str] = {}
         event: object = None
-        for action in session.receive_message(row.event, self._now):
+        for action in session.receive_message(row.event, now):
             if self._on_action is not None:
-                self._on_action(action, self._now)
+                self._on_action(action, now)
             if isinstance(action, antiphon.Deliver):
                 event = action.event
                 self._tell(row, event)
@@ -191,7 +198,7 @@ class Observer:
                 )
         return violations
 
-    def _sent(self, session: antiphon.ClientSession, row: Row) -> Iterator[Violation]:
+    def _sent(self, session: antiphon.ClientSession, row: Row, now: int) -> Iterator[Violation]:
         read = self._decode_client(row.event)
         if isinstance(read, codec.Rejected):
             yield self._broken(row, "R-E3" if read.kind == "depth" else "R-E1", read.detail)
@@ -210,7 +217,7 @@ class Observer:
         override: set[str] = set()
         while True:
             try:
-                session.send(command, self._now, override=override)
+                session.send(command, now, override=override)
                 return
             except antiphon.LocalProtocolError as error:
                 if not (self.audio_cut and error.rule in _SAMPLE_RULES):

@@ -30,8 +30,9 @@ from antiphon.toolkit import (
     Timeline,
     Transcript,
     Turn,
+    portable_id,
 )
-from antiphon_cli.journal import JournalError, read_journal
+from antiphon_cli.journal import JournalError, PassedOver, read_journal
 from antiphon_cli.observer import AnyEvent, Observer, Open, Transport, Violation, tells_of_webrtc
 
 __all__ = ["BrokenRule", "Recording", "Sink", "Totals", "Watcher", "read_recording", "transport_of"]
@@ -41,9 +42,6 @@ _KEPT_VIOLATIONS: Final = 200
 
 _KEPT_LINES: Final = 20_000
 """Lines that are kept of what was said over earlier sockets."""
-
-_KEPT_REMARKS: Final = 5
-"""Lines that are told of by number because they could not be read; the others are counted."""
 
 
 class BrokenRule(Struct):
@@ -138,7 +136,8 @@ class Recording:
         if audio_cut:
             self._cut()
         self._now: int | None = None
-        self._backwards = self._passed_over = self._timed = 0
+        self._passed_over = PassedOver()
+        self._backwards = self._timed = 0
         self._first_backwards = 0
 
     @property
@@ -190,17 +189,16 @@ class Recording:
                     watcher.row(entry)
             case Note():
                 self._note(entry)
-            case CutLine():
-                self._remark(entry.number, "is cut short and was passed over")
-            case Foreign():
-                self.unreadable = self.unreadable or f"{self.name}:{entry.number}: {entry.reason}"
-                self._remark(entry.number, f"{entry.reason}; it was passed over")
+            case CutLine() | Foreign():
+                if isinstance(entry, Foreign):
+                    self.unreadable = self.unreadable or f"{self.name}:{entry.number}: {entry.reason}"
+                self._tell(entry.number, self._passed_over.add(entry), self._now)
         self._broke(self._observer.feed(entry))
         if isinstance(entry, Note) and entry.opens_socket:
             # Another session begins. What was said in this one stays, also where nobody tells it to the next.
             for line in self.transcript() or ():
                 if len(self._said_before) < _KEPT_LINES:
-                    self._said_before.setdefault(line.item_id, line)
+                    self._said_before.setdefault(portable_id(line.item_id), line)
         if self._observer.audio_cut and not self.analytics.audio_cut:
             self._cut()
 
@@ -214,8 +212,7 @@ class Recording:
         violations, self.open_at_end = self._observer.finish()
         self._broke(violations)
         self.analytics.finish()
-        if self._passed_over > _KEPT_REMARKS:
-            self.notes.append(f"{_rows(self._passed_over - _KEPT_REMARKS)} more could not be read")
+        self.notes += self._passed_over.notes()
         if self._backwards:
             self.notes.append(
                 f"in {_rows(self._backwards)} the time goes back, first in line {self._first_backwards}: "
@@ -263,12 +260,6 @@ class Recording:
                 for watcher in self._watchers:
                     watcher.socket_ended(note.number, at)
 
-    def _remark(self, line: int, text: str) -> None:
-        self._passed_over += 1
-        if self._passed_over <= _KEPT_REMARKS:
-            self.notes.append(f"line {line} {text}")
-        self._tell(line, f"line {line} {text}", self._now)
-
     def _tell(self, line: int, text: str, at: int | None) -> None:
         for watcher in self._watchers:
             watcher.remark(line, text, at)
@@ -312,7 +303,7 @@ class _Whole(Transcript):
     def __iter__(self) -> Iterator[Line]:
         yield from self._before.values()
         for line in super().__iter__():
-            if line.item_id not in self._before:
+            if portable_id(line.item_id) not in self._before:
                 yield line
 
 

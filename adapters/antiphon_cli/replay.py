@@ -28,8 +28,8 @@ from antiphon.toolkit import (
     Steps,
 )
 from antiphon_cli.arguments import port
-from antiphon_cli.console import Console, ExitCode, UserError, clean
-from antiphon_cli.journal import JournalError, read_journal
+from antiphon_cli.console import Console, ExitCode, UserError, clean, clean_json
+from antiphon_cli.journal import JournalError, PassedOver, Rereadable
 from antiphon_cli.observer import Observer, Violation, tells_of_webrtc
 from antiphon_cli.teller import Teller
 
@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", action="store_true", help="wait for Enter before each event")
     parser.add_argument("--json", action="store_true", help="one JSON document in place of the events")
     parser.add_argument("--serve", action="store_true", help="be the server of the recording, for a real client")
-    parser.add_argument("--host", default="127.0.0.1", help="with --serve: where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", type=port, default=8765, help="with --serve: 0 picks a free one (default: 8765)")
+    parser.add_argument("--host", help="with --serve: where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", type=port, help="with --serve: 0 picks a free one (default: 8765)")
 
 
 def _speed(text: str) -> float | None:
@@ -97,22 +97,39 @@ _seconds.__name__ = "number of seconds"
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Play the file, and return the exit code."""
+    _refuse_what_would_be_ignored(arguments)
     if arguments.serve:
         from antiphon_cli.replay_serve import serve  # it alone needs sockets
 
-        return serve(arguments.file, arguments.host, arguments.port, arguments.speed, console)
+        host = "127.0.0.1" if arguments.host is None else arguments.host
+        return serve(arguments.file, host, 8765 if arguments.port is None else arguments.port, arguments.speed, console)
     quiet = Console(console.stderr) if arguments.json else console
-    player = _Player(arguments, quiet)
-    try:
-        verdict = player.play()
-    except JournalError as error:
-        raise UserError(str(error)) from None
+    with Rereadable(arguments.file) as entries:
+        try:
+            verdict = _Player(arguments, entries, quiet).play()
+        except JournalError as error:
+            raise UserError(str(error)) from None
     if arguments.json:
-        console.out(json.dumps(verdict.document(), indent=2, ensure_ascii=False))
+        console.out(clean_json(json.dumps(verdict.document(), indent=2, ensure_ascii=False)))
     else:
         for line in verdict.lines():
             console.out(line)
     return verdict.code
+
+
+def _refuse_what_would_be_ignored(arguments: argparse.Namespace) -> None:
+    begin, until = arguments.begin, arguments.until
+    if arguments.serve:
+        given = {"--from": begin > 0, "--until": until is not None, "--step": arguments.step, "--json": arguments.json}
+        said = "does not go with --serve, which plays all of it to a client"
+    else:
+        given = {"--host": arguments.host is not None, "--port": arguments.port is not None}
+        said = "goes with --serve"
+    for flag, is_given in given.items():
+        if is_given:
+            raise UserError(f"{flag} {said}")
+    if until is not None and until < begin:
+        raise UserError(f"--until {until:g} is before --from {begin:g}")
 
 
 class _Verdict(Struct):
@@ -184,8 +201,11 @@ class _Verdict(Struct):
 class _Player:
     """One run of the command over one file."""
 
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+    def __init__(self, arguments: argparse.Namespace, entries: Rereadable, console: Console) -> None:
         self._file: str = arguments.file
+        self._entries = entries
+        self._passed_over = PassedOver()
+        self._notes: list[str] = []
         self._begin: float = arguments.begin
         self._until: float | None = arguments.until
         self._steps: bool = arguments.step
@@ -193,29 +213,36 @@ class _Player:
         self._pace = Pace(time.monotonic_ns(), speed=arguments.speed)
         self._speed: float | None = arguments.speed
         self._first: int | None = None
+        self._latest: float | None = None
         self._skipping = arguments.begin > 0
         self._teller = Teller(console, shown=not arguments.json)
 
     def play(self) -> _Verdict:
-        notes: list[str] = []
+        verdict = self._play()
+        if self._skipping and verdict.divergence is None and verdict.broken is None:
+            ends = "no row has a time" if self._latest is None else f"the recording ends at {self._latest:.3f} s"
+            self._notes.append(f"nothing was shown from {self._begin:g} s on: {ends}")
+        verdict.notes = [*self._passed_over.notes(), *self._notes]
+        return verdict
+
+    def _play(self) -> _Verdict:
         try:
-            steps = Steps(self._entries(notes))
+            steps = Steps(self._read())
             replay = Replay(steps.birth)
         except NotReplayable as error:
             return self._observe(str(error))
-        return self._live(steps, replay, notes)
+        return self._live(steps, replay)
 
-    def _entries(self, notes: list[str]) -> Iterator[Entry]:
-        for entry in read_journal(self._file):
-            if isinstance(entry, CutLine):
-                notes.append(f"line {entry.number} is cut short and was passed over")
-            elif isinstance(entry, Foreign):
-                notes.append(f"line {entry.number} {entry.reason}; it was passed over")
+    def _read(self) -> Iterator[Entry]:
+        self._passed_over = PassedOver()
+        for entry in self._entries:
+            if isinstance(entry, CutLine | Foreign):
+                self._passed_over.add(entry)
             yield entry
 
-    def _live(self, steps: Steps, replay: Replay, notes: list[str]) -> _Verdict:
+    def _live(self, steps: Steps, replay: Replay) -> _Verdict:
         """Through an engine like the recorded one."""
-        verdict = _Verdict(self._file, None, notes=notes, tables=steps.birth.has_these_tables)
+        verdict = _Verdict(self._file, None, tables=steps.birth.has_these_tables)
         try:
             for step in steps:
                 if not self._wait(step.at, isinstance(step, Step) and _is_told(step)):
@@ -237,12 +264,13 @@ class _Player:
 
     def _observe(self, why: str) -> _Verdict:
         """Through the rules of the protocol."""
-        webrtc = any(map(tells_of_webrtc, read_journal(self._file)))
+        webrtc = any(map(tells_of_webrtc, self._entries))
         observer = Observer(transport="webrtc" if webrtc else None)
-        notes: list[str] = []
-        verdict = _Verdict(self._file, why, notes=notes)
-        for entry in self._entries(notes):
+        verdict = _Verdict(self._file, why)
+        is_journal = False
+        for entry in self._read():
             if isinstance(entry, Row):
+                is_journal = True
                 if not self._wait(entry.at, True):
                     break
                 verdict.inputs += 1
@@ -250,7 +278,7 @@ class _Player:
             verdict.violations += observer.feed(entry)
         self._teller.flush()
         verdict.violations += observer.finish()[0]
-        if not verdict.inputs and not self._begin:
+        if not is_journal:
             raise JournalError(self._file, None, "holds no event: is it a journal?")
         return verdict
 
@@ -266,6 +294,8 @@ class _Player:
     def _wait(self, at: int | None, told: bool) -> bool:
         """Wait until it is time for what was recorded at ``at``; False when the playing ends before it."""
         seconds = self._seconds(at)
+        if seconds is not None:
+            self._latest = seconds if self._latest is None else max(self._latest, seconds)
         if seconds is not None and self._until is not None and seconds > self._until:
             return False
         if self._skipping:
@@ -286,7 +316,10 @@ class _Player:
     def _key(self) -> bool:
         self._teller.flush()
         self._console.piece("")
-        return bool(sys.stdin.readline())
+        if sys.stdin is not None and sys.stdin.readline():
+            return True
+        self._notes.append("stdin ended, from which --step reads a line for each event")
+        return False
 
 
 def _is_told(step: Step) -> bool:

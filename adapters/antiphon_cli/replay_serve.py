@@ -60,8 +60,9 @@ async def _serve(sockets: Sequence[list[Row]], host: str, port: int, speed: floa
             handle, host, port, subprotocols=[Subprotocol("realtime")], select_subprotocol=_select, max_size=_MOST_BYTES
         )
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        raise UserError(f"{host}:{port}: cannot listen there: {reason}", ExitCode.UNREACHABLE) from None
+        # What the resolver of names says has a negative number of its own.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        raise UserError(f"{host}:{port}: cannot listen there: {reason.lower()}", ExitCode.UNREACHABLE) from None
     async with server:
         address = next(iter(server.sockets)).getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]

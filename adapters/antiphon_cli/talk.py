@@ -559,7 +559,7 @@ class Talk:
         self._screen.line("error", message)
 
     def _write(self, piece: str) -> None:
-        self._console.piece(clean(piece, keep="\n"))
+        self._console.piece(clean(piece, lines=True))
 
     def _view(self) -> View:
         dialogue = self._dialogue

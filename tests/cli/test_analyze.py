@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from antiphon.toolkit import portable_id
 from antiphon_cli.__main__ import main
 
 from .conftest import Ran
@@ -274,6 +275,13 @@ def test_a_file_that_is_not_there_does_not_hide_the_others(analyze: Analyze) -> 
     assert told["files"][1]["analysis"]["turns"] > 0
 
 
+def test_of_files_without_an_event_no_figures_are_shown(analyze: Analyze) -> None:
+    assert analyze("nothere.jsonl").out == "nothere.jsonl\n  0 server events, 0 client events\n"
+    assert analyze("nothere.jsonl", "nowhere.jsonl").out.endswith(
+        "\nAll 2 files\n  0 server events, 0 client events, 2 files not (all) readable\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -321,6 +329,14 @@ def test_a_clock_that_goes_back_makes_no_negative_durations(analyze: Analyze) ->
     (one,) = document(analyze("--json", write("a.jsonl", lines)))["files"]
     assert one["notes"] == ["in 2 rows the time goes back, first in line 22: the latest time before it was taken"]
     assert all(gap["min"] is None or gap["min"] >= 0 for gap in one["analysis"]["between"].values())
+
+
+def test_a_clock_may_begin_before_zero(analyze: Analyze) -> None:
+    lines = [b'{"dir": "server", "event": {"type": "a.b"}, "at": %d}\n' % at for at in (-5 * 10**9, -(10**9), 10**9)]
+    (one,) = document(analyze("--json", write("a.jsonl", lines)))["files"]
+    assert one["analysis"]["duration_ms"] == 6000
+    assert one["analysis"]["between"]["a.b"]["max"] == 4000
+    assert one["notes"] == []
 
 
 def test_two_responses_of_one_id_are_two_turns(analyze: Analyze) -> None:
@@ -389,6 +405,27 @@ def test_what_was_said_over_an_earlier_socket_is_not_lost_and_told_once(analyze:
     assert [line["who"] for line in lines[len(before) :]] == ["user", "assistant"]
     (one,) = document(analyze("--json", "b.jsonl"))["files"]
     assert (one["analysis"]["turns"], one["analysis"]["responses"]) == (5, {"completed": 5, "cancelled": 1})
+
+
+def test_what_was_said_is_told_once_though_another_socket_has_other_ids_for_it(analyze: Analyze) -> None:
+    long = "x" * 36  # more than a client may choose
+    made = MadeSession(8)
+    made.typed()
+    made.writes()
+    (first, *_) = json.loads(analyze("--transcript", "json", write("a.jsonl", made.lines)).out)
+    made.lines = [line.replace(first["item_id"].encode(), long.encode()) for line in made.lines]
+    before = analyze("--transcript", "srt", write("b.jsonl", made.lines)).out
+    made.input("eof_received")
+    made.input("opened")
+    again = {"type": "message", "role": "user", "id": portable_id(long), "status": "completed"}
+    again["content"] = [{"type": "input_text", "text": first["text"]}]  # type: ignore[assignment]
+    made.client("conversation.item.create", item=again)
+    made.server("session.created", session={"type": "realtime"})
+    made.server("conversation.item.added", item=again, previous_item_id=None)
+    made.server("conversation.item.done", item=again, previous_item_id=None)
+    assert analyze("--transcript", "srt", write("c.jsonl", made.lines)).out == before
+    (one,) = document(analyze("--json", "c.jsonl"))["files"]
+    assert one["analysis"]["turns"] == 1
 
 
 # Many files ----------------------------------------------------------------------------------------------------------

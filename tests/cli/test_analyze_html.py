@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -260,3 +262,52 @@ def test_a_page_of_yesterday_stays_until_there_is_a_new_one(
     monkeypatch.setattr("antiphon_cli.analyze.read_recording", interrupted)
     assert main(["analyze", "--html", "out.html", "0.jsonl"]) == 130
     assert Path("out.html").read_bytes() == yesterday
+    assert sorted(os.listdir()) == ["0.jsonl", "out.html"]
+
+
+def test_a_page_that_could_not_be_written_to_its_end_leaves_the_old_one(
+    page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page(made(1))
+    yesterday = Path("out.html").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    capsys.readouterr()
+    monkeypatch.setattr("antiphon_cli.analysis_page.page", full)
+    assert main(["analyze", "--html", "out.html", "0.jsonl"]) == 2
+    assert capsys.readouterr().err == (
+        "antiphon analyze: --html out.html: cannot be written: No space left on device\n"
+    )
+    assert Path("out.html").read_bytes() == yesterday
+    assert sorted(os.listdir()) == ["0.jsonl", "out.html"]
+
+
+def test_where_there_is_nothing_to_show_the_old_page_stays(page: Callable[..., Page]) -> None:
+    page(made(1))
+    yesterday = Path("out.html").read_bytes()
+    assert main(["analyze", "--html", "out.html", "nothere.jsonl"]) == 2
+    assert Path("out.html").read_bytes() == yesterday
+
+
+def test_a_new_page_can_be_read_by_whom_the_old_one_could(page: Callable[..., Page]) -> None:
+    page(made(1))
+    Path("out.html").chmod(0o640)
+    page(made(2))
+    assert Path("out.html").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_page_that_is_a_link_stays_one(page: Callable[..., Page]) -> None:
+    Path("pages").mkdir()
+    Path("out.html").symlink_to("pages/today.html")
+    page(made(1))
+    assert Path("out.html").is_symlink()
+    assert Path("pages/today.html").stat().st_size
+    assert os.listdir("pages") == ["today.html"]
+
+
+def test_a_page_can_go_to_a_device(page: Callable[..., Page]) -> None:
+    Path("0.jsonl").write_bytes(b"".join(made(1)))
+    assert main(["analyze", "--html", os.devnull, "0.jsonl"]) == 0
+    assert not Path(os.devnull).is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -98,6 +99,38 @@ def test_a_folder_that_cannot_be_written_is_wrong_usage(
     assert "cannot be written: " in error
     assert len(error.splitlines()) == 1
     assert Path("1.jsonl").read_bytes() == before
+
+
+def test_tables_stay_where_there_is_nothing_to_read(run: Run) -> None:
+    run("--csv", "out")
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    assert main(["analyze", "--csv", "out", "nothere.jsonl"]) == 2
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_tables_stay_until_all_of_the_new_ones_are_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("--csv", "out")
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(analysis_tables, "measure_rows", interrupted)
+    assert run("--csv", "out") == 130
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_of_tables_that_cannot_all_be_begun_nothing_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("out").mkdir()
+    Path("out/turns.csv").mkdir()
+    assert run("--csv", "out") == 2
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(analysis_tables, "_CsvWriter", full)
+    assert run("--csv", "out") == 2
+    assert [path.name for path in Path("out").iterdir()] == ["turns.csv"]
 
 
 @pytest.mark.parametrize("at_once", [1, 8192])

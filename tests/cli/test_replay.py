@@ -178,6 +178,16 @@ class TestForeign:
         for recording in recordings:
             assert run(str(recording)).code in (0, 1)
 
+    def test_of_many_lines_that_cannot_be_read_the_first_are_told_and_the_others_counted(
+        self, run: Run, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "noisy.jsonl"
+        path.write_text('{"dir":"server","event":{"type":"a"}}\n' + "noise\n" * 1000)
+        notes = [line for line in run(str(path)).out.splitlines() if line.startswith("note: ")]
+        assert len(notes) == 6
+        assert notes[0].startswith("note: line 2 is no JSON")
+        assert notes[-1] == "note: 995 rows more could not be read"
+
     def test_only_so_much_is_held_of_a_long_one(self, run: Run, tmp_path: Path) -> None:
         path = tmp_path / "long.jsonl"
         event = {"type": "response.output_audio.delta", "response_id": "r", "item_id": "i", "delta": "A" * 60_000}
@@ -207,10 +217,21 @@ class TestPlaces:
         assert "socket 2" not in ran.out
         assert "no digest of the rest before this place" in ran.out
 
-    def test_a_place_behind_the_end_tells_nothing_but_the_verdict(self, run: Run) -> None:
+    def test_a_place_behind_the_end_tells_so_and_the_verdict(self, run: Run) -> None:
         ran = run(str(JOURNAL), "--from", "1e9")
-        assert ran.out.count("\n") == 1
+        assert re.match(r"note: nothing was shown from 1e\+09 s on: the recording ends at \d\.\d{3} s\n", ran.out)
+        assert ran.out.count("\n") == 2
         assert run(str(TRACES / "text_turn.jsonl"), "--from", "1e9").code == 0
+
+    def test_a_place_in_a_recording_without_times_is_told_to_be_nowhere(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "untimed.jsonl"
+        path.write_text('{"dir":"server","event":{"type":"session.created","session":{"type":"realtime"}}}\n')
+        assert run(str(path), "--from", "1").out.startswith("note: nothing was shown from 1 s on: no row has a time\n")
+
+    def test_a_clock_may_begin_before_zero(self, run: Run, tmp_path: Path) -> None:
+        path = tmp_path / "early.jsonl"
+        path.write_text("".join(f'{{"dir":"server","event":{{"type":"a"}},"at":{at}}}\n' for at in (-5e9, 1e9)))
+        assert "\n    6.000  <- a\n" in run(str(path)).out
 
     def test_at_its_own_pace_it_takes_its_time(self, run: Run) -> None:
         before = time.monotonic()
@@ -251,6 +272,30 @@ class TestUsage:
         assert ran.out == ""
         assert ran.err.count("\n") == 1
 
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("--serve", "--from", "1"), "--from does not go with --serve"),
+            (("--serve", "--until", "1"), "--until does not go with --serve"),
+            (("--serve", "--step"), "--step does not go with --serve"),
+            (("--serve", "--json"), "--json does not go with --serve"),
+            (("--host", "127.0.0.1"), "--host goes with --serve"),
+            (("--port", "8765"), "--port goes with --serve"),
+            (("--from", "5", "--until", "3"), "--until 3 is before --from 5"),
+        ],
+    )
+    def test_what_would_be_ignored_is_refused(self, run: Run, arguments: tuple[str, ...], said: str) -> None:
+        ran = run(str(JOURNAL), *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"antiphon replay: {said}")
+        assert ran.err.count("\n") == 1
+
+    def test_a_host_that_nobody_knows_is_named(self, run: Run) -> None:
+        ran = run(str(JOURNAL), "--serve", "--host", "no.such.host.invalid")
+        assert ran.code == 3
+        assert ran.err.startswith("antiphon replay: no.such.host.invalid:8765: cannot listen there: ")
+        assert "Errno" not in ran.err
+
     @pytest.mark.parametrize("arguments", [(), ("--json",), ("--serve",)])
     def test_what_cannot_be_read_is_one_line_and_2(self, run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
         empty = tmp_path / "empty.jsonl"
@@ -270,6 +315,29 @@ class TestWatching:
         assert (process.returncode, err) == (0, "")
         assert len(re.findall("<-|->", out)) == 3
         assert "no digest of the rest before this place" in out
+
+    @pytest.mark.parametrize("recording", [JOURNAL, TRACES / "text_turn.jsonl"])
+    def test_without_a_keyboard_nothing_is_shown_and_why_is_told(self, start: Start, recording: Path) -> None:
+        process = start(str(recording), "--step")
+        out, err = process.communicate(timeout=SECONDS)
+        assert (process.returncode, err) == (0, "")
+        assert "note: stdin ended, from which --step reads a line for each event\n" in out
+        assert "<-" not in out
+
+    def test_a_keyboard_that_was_closed_is_none(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", None)
+        ran = run(str(JOURNAL), "--step")
+        assert (ran.code, ran.err) == (0, "")
+        assert "note: stdin ended" in ran.out
+
+    @pytest.mark.parametrize("recording", [JOURNAL, TRACES / "text_turn.jsonl"])
+    def test_a_pipe_is_played_like_its_file(self, start: Start, recording: Path) -> None:
+        shown = []
+        for path, stdin in ((str(recording), None), ("/dev/stdin", recording.read_text())):
+            process = start(path, "--speed", "max", stdin=subprocess.PIPE)
+            shown.append(process.communicate(stdin, timeout=SECONDS))
+            assert process.returncode == 0
+        assert shown[0] == shown[1]
 
     def test_a_key_that_is_interrupted_ends_it(self, start: Start) -> None:
         process = start(str(JOURNAL), "--step", stdin=subprocess.PIPE)

@@ -11,7 +11,7 @@ import pytest
 
 from antiphon import Prices, PriceTable
 from antiphon import messages as m
-from antiphon.toolkit import Analysis, Analytics, Turn
+from antiphon.toolkit import Analysis, Analytics, Turn, portable_id
 from antiphon.toolkit.analytics import Direction
 
 MS = 1_000_000
@@ -551,6 +551,13 @@ def test_a_history_that_is_told_again_is_no_new_turn() -> None:
     first: list[Line] = [(0, "client", typed("a")), (1, "client", nameless), (2, "server", given), (3, "server", seed)]
     again: list[Line] = [(9, "client", typed("a")), (9, "client", typed("b")), (9, "client", typed("u"))]
     assert analysed(*first, (5, "server", COMMITTED), *again).turns == 3
+
+
+def test_a_history_that_is_told_again_under_other_ids_is_no_new_turn() -> None:
+    long = "item_" + "x" * 40
+    told_again = m.ConversationItemCreate(item=m.MessageItem(id=portable_id(long), role="user", content=[]))
+    committed = m.InputAudioBufferCommitted(item_id=long, previous_item_id=None)
+    assert analysed((0, "server", committed), (9, "client", told_again)).turns == 1
 
 
 def test_the_items_that_are_known_again_are_bounded() -> None:

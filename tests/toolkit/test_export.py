@@ -10,7 +10,7 @@ import pytest
 from antiphon import LocalProtocolError
 from antiphon import messages as m
 from antiphon.engine.codec import to_builtins
-from antiphon.toolkit import History, commands_of, export_history, import_history
+from antiphon.toolkit import History, commands_of, export_history, import_history, portable_id
 from unit.engine_helpers import Talk, call, said, sent
 
 LONG = "item_" + "x" * 40
@@ -47,6 +47,13 @@ def test_an_id_that_no_client_may_choose_becomes_its_digest() -> None:
     _, answer, *_ = items(commands_of(talked().client.conversation))
     assert answer["id"].startswith("item_")
     assert len(answer["id"]) <= 32
+
+
+def test_the_portable_id_is_the_one_under_which_an_item_is_told() -> None:
+    conversation = talked().client.conversation
+    told = [item["id"] for item in items(commands_of(conversation))]
+    assert told == [portable_id(node.id) for node in conversation]
+    assert told == [portable_id(each) for each in told]
 
 
 def test_an_output_comes_after_its_call_wherever_it_stood() -> None:

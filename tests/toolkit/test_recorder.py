@@ -208,6 +208,16 @@ class TestRows:
         assert (notes.lines, notes.closed) == (before, 1)
         notes.same()
 
+    def test_a_key_that_an_error_repeats_is_not_written_and_the_same_happens_again(self) -> None:
+        notes = Notebook()
+        error = {"type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key: sk-KEY"}
+        notes.do(inputs.Opened(), inputs.MessageReceived(CREATED), inputs.Send(m.ResponseCreate(event_id="c1")))
+        for event_id in ("c1", None):
+            told = {"type": "error", "event_id": "e", "error": {**error, "event_id": event_id}}
+            notes.do(inputs.MessageReceived(msgspec.json.encode(told)))
+        assert b"sk-KEY" not in notes.lines
+        notes.same()
+
 
 class TestAudio:
     def talked(self, audio: Audio) -> tuple[Tape, Tape]:

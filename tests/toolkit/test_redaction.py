@@ -38,6 +38,11 @@ SECRET = KEY.encode()
         {"api_key": KEY},
         {"response": {"tools": [{"server_url": f"https://me:{KEY}@host.example/sse?token={KEY}#{KEY}"}]}},
         [{"authorization": KEY}],
+        {"type": "weird", "Authorization": KEY, "API_KEY": KEY, "apiKey": KEY, "api-key": KEY, "Server_URL": f"?{KEY}"},
+        {"access_token": KEY, "password": {"old": KEY}},
+        {"type": "error", "error": {"code": "invalid_api_key", "message": f"Incorrect API key provided: {KEY}."}},
+        {"type": "error", "error": {"type": "authentication_error", "code": None, "message": KEY}},
+        {"outcome": {"outcome": "rejected", "error": {"code": "Unauthorized", "message": KEY}}},
     ],
 )
 def test_the_credentials_of_an_event_are_not_shown(event: object) -> None:
@@ -51,6 +56,26 @@ def test_the_credentials_of_an_event_are_not_shown(event: object) -> None:
 def test_an_event_without_credentials_is_the_very_same() -> None:
     text = b'{"type" : "x", "n": 1.50}'
     assert redact_event(text) is text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"type" : "error", "error": {"code": "missing_item", "message": "no such item"}}',
+        b'{"type" : "error", "error": {"code": 401, "type": null, "message": "no"}}',
+        b'{"type" : "authentic", "message": "hello"}',
+        b'{"type" : "error", "error": "auth", "code": "auth"}',
+        b'{"usage" : {"token": "a", "tokens": 5, "logprobs": [{"token": "b"}]}}',
+    ],
+)
+def test_what_only_looks_like_an_error_about_a_key_is_the_very_same(text: bytes) -> None:
+    assert redact_event(text) is text
+
+
+def test_an_error_about_a_key_keeps_its_code_and_says_no_more_than_it_said() -> None:
+    error = {"type": "invalid_request_error", "code": "invalid_api_key", "param": None}
+    shown = json.loads(redact_event(json.dumps({"type": "error", "error": {**error, "message": KEY}}).encode()))
+    assert shown == {"type": "error", "error": {**error, "message": REDACTED}}
 
 
 def test_an_event_whose_credentials_are_empty_is_the_very_same() -> None:
@@ -84,6 +109,8 @@ def test_escapes_of_an_innocent_text_stay() -> None:
         b"[" * 2000 + b'{"api_key": "%b"}',
         b'{"authorization": "%b\xff"}',
         b'{"authorization": "%b\\ud800"}',
+        b'{"Authorization": "%b',
+        b'{"type": "error", "error": {"code": "invalid_api_key", "message": "Incorrect API key provided: %b',
     ],
 )
 def test_what_is_no_json_shows_no_credential_and_keeps_its_length(text: bytes) -> None:

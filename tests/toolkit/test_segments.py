@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from antiphon.toolkit import Note, Segments, format_row, read_lines
+from antiphon.toolkit import Note, Segments, format_note, format_row, read_lines
 
 ROW = format_row("server", b'{"type":"x"}', 1)
 
@@ -101,6 +101,49 @@ def test_a_segment_that_cannot_be_opened_is_asked_for_again() -> None:
     failing.append(False)
     segments.write(ROW)
     assert list(store.segments) == [0]
+
+
+class Narrow(Page):
+    """A segment that takes seven bytes at a time."""
+
+    def write(self, lines: bytes, /) -> int:  # type: ignore[override]  # bytes are all that comes
+        return super().write(lines[:7])
+
+
+def test_a_segment_that_takes_less_than_it_is_given_gets_the_rest() -> None:
+    store = Store()
+    segments = Segments(lambda number: Narrow(store, number), most_bytes=2 * len(ROW))
+    for _ in range(3):
+        segments.write(ROW)
+    segments.close()
+    assert store.texts == {0: ROW * 2, 1: format_note("note", {"continues": 0}) + ROW}
+
+
+def test_a_segment_that_takes_nothing_ends_the_recording() -> None:
+    store = Store()
+    page = Page(store, 0)
+    page.write = lambda lines: 0  # type: ignore[method-assign, assignment]
+    with pytest.raises(OSError, match="takes no more"):
+        Segments(lambda number: page, most_bytes=100).write(ROW)
+
+
+class Silent:
+    """A segment that does not say how much it takes: all."""
+
+    def __init__(self) -> None:
+        self.lines = b""
+
+    def write(self, lines: bytes, /) -> None:
+        self.lines += lines
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_segment_need_not_say_how_much_it_takes() -> None:
+    segment = Silent()
+    Segments(lambda number: segment, most_bytes=100).write(ROW)
+    assert segment.lines == ROW
 
 
 @pytest.mark.parametrize("bounds", [{"most_bytes": 0}, {"most_bytes": 1, "keep": 0}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from typing import Any
 
@@ -100,6 +101,12 @@ def test_measures_are_those_of_the_analysis() -> None:
     rows = list(measure_rows("a.jsonl", analytics))
     assert ("a.jsonl", "by_type", "vendor.news", 1.0) in rows
     assert {len(row) for row in rows} == {len(MEASURES)}
+
+
+@pytest.mark.parametrize("before", ["\n", "\r", " ", "\u00a0", "\t \n"])
+def test_csv_has_no_formula_behind_spaces(before: str) -> None:
+    (line,) = csv_lines([[f"{before}=1+1", ""]])
+    assert next(csv.reader(io.StringIO(line, newline=""))) == [f"'{before}=1+1", ""]
 
 
 def test_csv_is_read_as_it_was_written_and_no_text_is_a_formula() -> None:

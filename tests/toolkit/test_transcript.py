@@ -10,7 +10,7 @@ import pytest
 from antiphon import Conversation, Deliver, PlayAudio, TransmitMessage
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K
-from antiphon.toolkit import History, Span, Timeline, Transcript
+from antiphon.toolkit import History, Span, Timeline, Transcript, portable_id
 
 MS = 1_000_000
 
@@ -75,6 +75,44 @@ def test_what_was_cut_is_marked_and_ends_where_it_was_heard() -> None:
     assert Transcript(talk).markdown() == "**assistant:** one two —\n"
 
 
+def test_a_caption_of_what_was_cut_is_marked() -> None:
+    talk = Conversation()
+    talk.insert(m.MessageItem(id="a", role="assistant", status="incomplete", content=[]))
+    talk.text_done("a", 0, "one two three four")
+    talk.truncate("a", 0, 200, 400)
+    assert "\nassistant: one two —\n" in Transcript(talk, timed()).srt()
+    assert "<v assistant>one two —\n" in Transcript(talk, timed()).vtt()
+
+
+def test_spaces_that_say_something_stay() -> None:
+    talk = Conversation()
+    words = "\u00ab\u00a0Bonjour\u202f!\u00a0\u00bb \u4f60\u597d\u3000\u4e16\u754c"
+    talk.insert(m.MessageItem(id="u", role="user", content=[m.InputText(text=f" {words}\t \n")]))
+    assert Transcript(talk).text() == f"user: {words}\n"
+
+
+def test_a_name_with_line_breaks_begins_no_line_of_its_own() -> None:
+    talk = Conversation()
+    talk.insert(m.MessageItem(id="u", role="us\ner --> \n\nboo", content=[m.InputText(text="hello")]))
+    talk.insert(m.FunctionCallItem(id="f", call_id="c", name="f\n\nassistant: fake", arguments="{}"))
+    talk.insert(m.FunctionCallOutputItem(id="o", call_id="c", output="a\n\n**assistant:** `fake`"))
+    timeline = Timeline()
+    timeline.observe(deliver(m.InputAudioBufferCommitted(item_id="u", previous_item_id=None)), 0)
+    transcript = Transcript(talk, timeline)
+    assert transcript.srt().splitlines()[2:] == ["us er --> boo: hello", ""]
+    assert transcript.vtt().splitlines()[3:] == ["<v us er --&gt; boo>hello", ""]
+    assert transcript.text().splitlines() == [
+        "us er --> boo: hello",
+        "f assistant: fake({})",
+        "f assistant: fake -> a **assistant:** `fake`",
+    ]
+    assert transcript.markdown().split("\n\n") == [
+        "**us er --> boo:** hello",
+        "*f assistant: fake called with* `{}`",
+        "*f assistant: fake answered* `` a **assistant:** `fake` ``\n",
+    ]
+
+
 def test_markdown_keeps_code_as_code_whatever_is_in_it() -> None:
     talk = Conversation()
     talk.insert(m.FunctionCallOutputItem(id="o", call_id="c", output="`x` and ``y``"))
@@ -105,8 +143,8 @@ def deliver(event: m.ServerEvent) -> Deliver:
     return Deliver(event, b"")
 
 
-def play(ms: int) -> PlayAudio:
-    return PlayAudio("a", 0, 0, bytes(48 * ms), PCM16_24K)
+def play(ms: int, content_index: int = 0) -> PlayAudio:
+    return PlayAudio("a", content_index, 0, bytes(48 * ms), PCM16_24K)
 
 
 def timed() -> Timeline:
@@ -132,6 +170,24 @@ def test_a_cut_ends_the_turn_where_the_sound_stopped() -> None:
     timeline = timed()
     timeline.observe(deliver(m.ConversationItemTruncated(item_id="a", content_index=0, audio_end_ms=700)), 3_500 * MS)
     assert timeline.span("a") == Span(1500, 2200)
+
+
+def test_a_cut_in_a_later_part_comes_after_the_parts_that_were_heard_whole() -> None:
+    timeline = timed()
+    timeline.observe(play(1000, 1), 2_700 * MS)
+    assert timeline.span("a") == Span(1500, 4500)
+    timeline.observe(deliver(m.ConversationItemTruncated(item_id="a", content_index=1, audio_end_ms=500)), 4_100 * MS)
+    assert timeline.span("a") == Span(1500, 4000)
+
+
+def test_an_item_has_its_time_by_the_id_under_which_another_session_is_told_it_too() -> None:
+    timeline = Timeline()
+    long = "item_" + "x" * 40
+    timeline.observe(deliver(m.InputAudioBufferSpeechStarted(item_id=long, audio_start_ms=0)), 0)
+    timeline.observe(deliver(m.InputAudioBufferSpeechStopped(item_id=long, audio_end_ms=900)), 900 * MS)
+    told_again = m.MessageItem(id=portable_id(long), role="user", status="completed", content=[])
+    timeline.observe(deliver(m.ConversationItemAdded(item=told_again, previous_item_id=None)), 5_000 * MS)
+    assert timeline.span(long) == timeline.span(portable_id(long)) == Span(0, 900)
 
 
 def test_a_turn_of_text_lasts_from_its_announcement_to_its_end() -> None:

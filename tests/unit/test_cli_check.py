@@ -1,6 +1,9 @@
 """The checker: what it finds in a recorded session, where, and how it ends."""
 
+import errno
 import json
+import os
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -283,6 +286,47 @@ def test_a_broken_line_is_one_line_on_stderr_and_exit_2(journal: Path, capsys: p
     captured = capsys.readouterr()
     assert captured.err.startswith(f"antiphon check: {journal}:8: is no JSON")
     assert captured.err.count("\n") == 1
+
+
+def test_what_stands_around_foreign_lines_is_checked_all_the_same(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([b"noise\n" * 2, *lines[:3], b"noise\n" * 5, *lines[3:], lines[-1]]))
+    assert main(["check", str(journal)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"antiphon check: {journal}:1: is no JSON")
+    assert captured.err.count("\n") == 1
+    first, broken, *notes = captured.out.splitlines()
+    assert first.endswith("15 rows, 8 events: not all of it readable, broken rules: 1")
+    assert broken.startswith("  line 15  server response.done  R-R3 ")
+    assert [note.partition(" is no JSON")[0] for note in notes[:-1]] == [
+        f"  note: line {number}" for number in (1, 2, 6, 7, 8)
+    ]
+    assert notes[-1] == "  note: 2 rows more could not be read"
+
+
+def test_a_pipe_is_checked_like_its_file(journal: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with journal.open("ab") as file:
+        file.write(text([server("output_audio_buffer.started", response_id="r")]))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", str(journal), str(pipe)]) as writer:
+        code = main(["check", str(pipe)])
+        writer.wait(10)
+    told = capsys.readouterr().out
+    assert (main(["check", str(journal)]), capsys.readouterr().out.replace(str(journal), str(pipe))) == (code, told)
+
+
+def test_a_pipe_that_cannot_be_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    assert main(["check", os.devnull]) == 2
+    assert capsys.readouterr().err == f"antiphon check: {os.devnull}: cannot be read: No space left on device\n"
 
 
 def test_a_file_without_an_event_is_unreadable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

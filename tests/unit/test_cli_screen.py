@@ -124,8 +124,8 @@ def test_what_a_peer_said_cannot_steer_the_terminal(terminal: Terminal, hostile:
 
 
 def test_clean_text_is_one_line() -> None:
-    assert clean("a\r\nb\tc") == "a  b c"
-    assert clean("a\nb", keep="\n") == "a\nb"
+    assert clean("a\r\nb\u2028c\td") == "a  b c d"
+    assert clean("a\nb", lines=True) == "a\nb"
 
 
 def test_what_the_encoding_cannot_say_is_replaced() -> None:

@@ -18,7 +18,7 @@ from antiphon.toolkit.event_types import (
     canonical,
     categories_of,
 )
-from antiphon.toolkit.export import commands_of, export_history, import_history
+from antiphon.toolkit.export import commands_of, export_history, import_history, portable_id
 from antiphon.toolkit.flow_tally import FlowCount, FlowTally
 from antiphon.toolkit.history import Change, ChangeKind, History
 from antiphon.toolkit.journal import (
@@ -130,6 +130,7 @@ __all__ = [
     "format_note",
     "format_row",
     "import_history",
+    "portable_id",
     "read_lines",
     "sockets_of",
 ]

@@ -40,6 +40,7 @@ from antiphon.toolkit.bystander import AnyEvent
 from antiphon.toolkit.distribution import Distribution, Summary
 from antiphon.toolkit.errors import RealtimeError
 from antiphon.toolkit.event_types import canonical
+from antiphon.toolkit.export import portable_id
 from antiphon.toolkit.turns import Turn
 
 __all__ = ["Analysis", "Analytics", "Direction"]
@@ -392,9 +393,10 @@ class Analytics:
         """Whether no item of this id was seen: a history that is told again after a reconnect is no new turn."""
         if not isinstance(item_id, str):
             return True
-        if item_id in self._said_items:
+        key = portable_id(item_id)
+        if key in self._said_items:
             return False
-        self._said_items[item_id] = None
+        self._said_items[key] = None
         if len(self._said_items) > _ITEMS:
             del self._said_items[next(iter(self._said_items))]
         return True

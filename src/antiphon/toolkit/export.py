@@ -12,10 +12,10 @@ from msgspec import UNSET, structs
 from antiphon import messages as m
 from antiphon.engine.codec import to_builtins
 from antiphon.engine.conversation import Conversation
-from antiphon.engine.replay import Replay, call_of, make_portable
+from antiphon.engine.replay import Replay, call_of, make_portable, portable
 from antiphon.engine.resources import Resources
 
-__all__ = ["commands_of", "export_history", "import_history"]
+__all__ = ["commands_of", "export_history", "import_history", "portable_id"]
 
 
 def commands_of(conversation: Conversation) -> tuple[m.ConversationItemCreate, ...]:
@@ -55,6 +55,12 @@ def import_history(document: bytes | str) -> tuple[m.ConversationItemCreate, ...
     for entry in msgspec.json.decode(document, type=list[_Entry]):
         create(item=entry.item, previous_item_id=entry.previous_item_id)
     return tuple(found)
+
+
+def portable_id(item_id: str) -> str:
+    """The id under which another session is told this item: ``item_id`` itself where a client may choose it (R-C11),
+    else its digest, which is the same every time. An item is the same one wherever its portable id is."""
+    return portable(item_id, "item")
 
 
 class _Entry(msgspec.Struct, tag_field="type", tag=m.ConversationItemCreate.type):

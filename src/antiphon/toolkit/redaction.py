@@ -1,8 +1,8 @@
 """What a journal must not hold: credentials, in events, in handshakes, in addresses. And, when wished, the audio.
 
-A secret is known by where it stands, not by how it looks: the fields of an event that carry credentials, every header
-that is not known to carry none, every query parameter and subprotocol likewise. Redacting twice is redacting once, so a
-redacted journal plays to the same redacted actions.
+A secret is known by where it stands, not by how it looks: the fields of an event that carry credentials, the message of
+an error about a key, which may repeat it, every header that is not known to carry none, every query parameter and
+subprotocol likewise. Redacting twice is redacting once, so a redacted journal plays to the same redacted actions.
 """
 
 from __future__ import annotations
@@ -41,9 +41,14 @@ __all__ = [
 REDACTED: Final = "redacted"
 """What stands where a credential stood; it may stand in a header, a query and a subprotocol."""
 
-_SECRET_FIELDS: Final = frozenset({"authorization", "api_key", "client_secret", "headers"})
+# However they are written, with capitals too. A bare "token" is none: so are words called, and they are counted.
+_SECRET_FIELDS: Final = frozenset(
+    {"access_token", "api-key", "api_key", "apikey", "authorization", "client_secret", "headers", "password"}
+)
 _SECRET_ADDRESSES: Final = frozenset({"server_url"})  # a key may stand in its query, or before its host
-_MARKS: Final = tuple(f'"{name}"'.encode() for name in sorted(_SECRET_FIELDS | _SECRET_ADDRESSES))
+_NAMES: Final = "|".join(sorted(_SECRET_FIELDS | _SECRET_ADDRESSES)).encode()
+_ABOUT_A_KEY: Final = rb'(?:code|type)"\s*:\s*"[^"]{0,64}(?:api_key|auth)'
+_MARK: Final = re.compile(rb'"(?:(?:%b)"|%b)' % (_NAMES, _ABOUT_A_KEY), re.IGNORECASE)
 _PLAIN_HEADERS: Final = frozenset(
     (
         "accept",
@@ -78,10 +83,11 @@ _LONG: Final = 1024
 # at its place. A string or an object may lack its end.
 _STRING: Final = rb'"(?:[^"\\]|\\.)*"?'
 _SECRET_TEXT: Final = re.compile(
-    rb'("(?:%b)"\s*:\s*)(%b|\{(?:[^{}"]|%b)*)'
-    % ("|".join(sorted(_SECRET_FIELDS | _SECRET_ADDRESSES)).encode(), _STRING, _STRING),
-    re.DOTALL,
+    rb'("(?:%b)"\s*:\s*)(%b|\{(?:[^{}"]|%b)*)' % (_NAMES, _STRING, _STRING),
+    re.DOTALL | re.IGNORECASE,
 )
+_ERROR_ABOUT_A_KEY: Final = re.compile(rb'"' + _ABOUT_A_KEY, re.IGNORECASE)
+_MESSAGE_TEXT: Final = re.compile(rb'("message"\s*:\s*)(%b)' % _STRING, re.DOTALL)
 _AUDIO_TEXT: Final = re.compile(rb'("(?:audio|delta)"\s*:\s*)%b' % _STRING, re.DOTALL)
 _VALUE_TEXT: Final = re.compile(rb"(%b)(\s*:)?" % _STRING, re.DOTALL)
 _LETTER: Final = re.compile(rb"\\u[0-9A-Fa-f]{4}|\\.|[0-9A-Za-z]", re.DOTALL)
@@ -89,7 +95,7 @@ _LETTER: Final = re.compile(rb"\\u[0-9A-Fa-f]{4}|\\.|[0-9A-Za-z]", re.DOTALL)
 
 def redact_event(text: bytes) -> bytes:
     """The JSON of an event without its credentials; ``text`` itself where there are none. It may be cut, or no JSON."""
-    if _ESCAPE not in text and not any(mark in text for mark in _MARKS):
+    if _ESCAPE not in text and _MARK.search(text) is None:
         return text
     rewritten = _rewritten(text, _without_secrets)
     return blank_event(text) if rewritten is None else rewritten
@@ -97,6 +103,8 @@ def redact_event(text: bytes) -> bytes:
 
 def blank_event(text: bytes) -> bytes:
     """The same for what is no JSON, or not all of it: the lengths stay."""
+    if _ERROR_ABOUT_A_KEY.search(text) is not None:
+        text = _MESSAGE_TEXT.sub(_blanked, text)
     return _SECRET_TEXT.sub(_blanked, text)
 
 
@@ -132,10 +140,24 @@ def _rewritten(text: bytes, rewrite: Callable[[object], object]) -> bytes | None
 
 def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
-        return {name: _without_secret(name, each) for name, each in value.items()}
+        shown = {name: _without_secret(name.lower(), each) for name, each in value.items()}
+        if "error" in shown and value.get("type", "error") == "error":
+            shown["error"] = _without_key(shown["error"])
+        return shown
     if isinstance(value, list):
         return [_without_secrets(each) for each in value]
     return value
+
+
+def _without_key(error: object) -> object:
+    """An error; one about a key without its message."""
+    if not isinstance(error, dict) or not (_is_about_a_key(error.get("code")) or _is_about_a_key(error.get("type"))):
+        return error
+    return {name: _hidden(each) if name == "message" else each for name, each in error.items()}
+
+
+def _is_about_a_key(word: object) -> bool:
+    return isinstance(word, str) and ("api_key" in word.lower() or "auth" in word.lower())
 
 
 def _without_secret(name: str, value: object) -> object:

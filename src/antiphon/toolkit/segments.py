@@ -16,7 +16,8 @@ class Segment(Protocol):
     """Where one segment is written; an unbuffered binary file is one."""
 
     def write(self, lines: bytes, /) -> object:
-        """Add whole lines. What it raises ends the recording."""
+        """Add whole lines. A number in answer is how many bytes were taken, as of a file: if not all, the rest is
+        given again. What it raises ends the recording."""
         ...
 
     def close(self) -> object:
@@ -62,7 +63,7 @@ class Segments:
         if self._segment is None or (self._bytes and self._bytes + len(lines) > self._most_bytes):
             self._begin()
         assert self._segment is not None  # it has begun
-        self._segment.write(lines)
+        _write_all(self._segment, lines)
         self._bytes += len(lines)
 
     def close(self) -> None:
@@ -81,4 +82,15 @@ class Segments:
         self._number = number
         self._bytes = 0
         if number:
-            self._segment.write(format_note("note", {"continues": number - 1}))
+            _write_all(self._segment, format_note("note", {"continues": number - 1}))
+
+
+def _write_all(segment: Segment, lines: bytes) -> None:
+    rest = lines
+    while rest:
+        taken = segment.write(rest)
+        if not isinstance(taken, int):
+            return
+        if taken < 1:
+            raise OSError("the segment takes no more")
+        rest = rest[taken:]

@@ -201,21 +201,25 @@ def csv_lines(rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
     """Rows as lines of CSV, with their line ends. What is not known is empty, a truth is ``true`` or ``false``.
 
     Peers choose ids, types and names. A spreadsheet takes a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or
-    a return for a formula, so such a text is written with an apostrophe before it.
+    a line break for a formula, and some pass over spaces before it, so such a text is written with an apostrophe.
     """
     written: list[str] = []
-    writer = csv.writer(SimpleNamespace(write=written.append), lineterminator="\n")
+    # Some versions of Python quote what is in the line end alone, so a return has to be in it.
+    writer = csv.writer(SimpleNamespace(write=written.append), lineterminator="\r\n")
     for row in rows:
         writer.writerow([_csv(cell) for cell in row])
-        yield written.pop()
+        yield written.pop().removesuffix("\r\n") + "\n"
 
 
 def _csv(cell: Cell) -> Cell:
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(cell, str) and (cell.lstrip().startswith(("=", "+", "-", "@")) or cell[:1] in _BREAKS):
         return f"'{cell}"
     return cell
+
+
+_BREAKS: Final = frozenset("\t\r\n")
 
 
 def _instant(at: Instant | None) -> Instant | None:

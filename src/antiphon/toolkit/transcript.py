@@ -8,7 +8,7 @@ cut answers down to what was heard, transcriptions as they come. When each line 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -30,6 +30,7 @@ from antiphon.messages import (
     ResponseOutputItemDone,
 )
 from antiphon.toolkit.event_types import aliases_of
+from antiphon.toolkit.export import portable_id
 
 __all__ = ["Line", "LineKind", "Match", "Span", "Timeline", "Transcript"]
 
@@ -94,7 +95,8 @@ class Timeline:
 
     A user's turn runs from ``speech_started`` to ``speech_stopped`` as they arrived (a turn that was committed by hand
     is a point in time); an answer that is played from its first `PlayAudio` for as long as its audio lasts, or to its
-    cut; one of text from its announcement to its end.
+    cut; one of text from its announcement to its end. An item that another session is told under another id (see
+    `portable_id`) is the same item, by either id.
     """
 
     def __init__(self, *, max_items: int = 20_000) -> None:
@@ -102,8 +104,9 @@ class Timeline:
             raise ValueError(f"max_items must be at least 1, not {max_items}")
         self._max_items = max_items
         self._zero: Instant | None = None
+        # Both by the portable id, which an item keeps over all sessions.
         self._spans: dict[str, Span] = {}
-        self._played_ms: dict[str, int] = {}
+        self._played_ms: dict[str, dict[int, int]] = {}
 
     def observe(self, action: Action, now: Instant) -> None:
         """Note what the session did at ``now``."""
@@ -119,48 +122,59 @@ class Timeline:
 
     def span(self, item_id: str) -> Span | None:
         """When the item was said; None where nothing was noted."""
-        return self._spans.get(item_id)
+        return self._spans.get(portable_id(item_id))
 
     def _play(self, action: PlayAudio, at: int) -> None:
-        known = self._spans.get(action.item_id)
-        if action.item_id not in self._played_ms:
-            self._played_ms[action.item_id] = 0
+        key = portable_id(action.item_id)
+        known = self._spans.get(key)
+        if key not in self._played_ms:
+            self._played_ms[key] = {}
             known = None  # what counts is when it sounds, not when it was announced
         start = at if known is None else known.start_ms
-        self._played_ms[action.item_id] += action.format.ms(action.format.samples(len(action.audio)))
-        self._note(action.item_id, Span(start, start + self._played_ms[action.item_id]))
+        parts = self._played_ms[key]
+        ms = action.format.ms(action.format.samples(len(action.audio)))
+        parts[action.content_index] = parts.get(action.content_index, 0) + ms
+        self._note(key, Span(start, start + sum(parts.values())))
 
     def _hear(self, event: object, at: int) -> None:
         match event:
             case InputAudioBufferSpeechStarted():
-                self._note(event.item_id, Span(at, None))
+                self._note(portable_id(event.item_id), Span(at, None))
             case InputAudioBufferSpeechStopped():
-                self._end(event.item_id, at)
+                self._end(portable_id(event.item_id), at)
             case InputAudioBufferCommitted():
-                if event.item_id not in self._spans:
-                    self._note(event.item_id, Span(at, at))
-                self._end(event.item_id, at)
+                key = portable_id(event.item_id)
+                if key not in self._spans:
+                    self._note(key, Span(at, at))
+                self._end(key, at)
             case ConversationItemAdded():
-                if isinstance(event.item.id, str) and event.item.id not in self._spans:
+                if isinstance(event.item.id, str) and (key := portable_id(event.item.id)) not in self._spans:
                     ends = None if getattr(event.item, "status", None) == "in_progress" else at
-                    self._note(event.item.id, Span(at, ends))
+                    self._note(key, Span(at, ends))
             case ResponseOutputItemDone():
-                if isinstance(event.item.id, str) and event.item.id not in self._played_ms:
-                    self._end(event.item.id, at)
+                if isinstance(event.item.id, str) and (key := portable_id(event.item.id)) not in self._played_ms:
+                    self._end(key, at)
             case ConversationItemTruncated():
-                known = self._spans.get(event.item_id)
-                if known is not None:
-                    self._note(event.item_id, Span(known.start_ms, known.start_ms + event.audio_end_ms))
+                self._cut(event)
             case _:
                 pass
 
-    def _end(self, item_id: str, at: int) -> None:
-        known = self._spans.get(item_id)
-        if known is not None and known.end_ms is None:
-            self._spans[item_id] = Span(known.start_ms, at)
+    def _cut(self, event: ConversationItemTruncated) -> None:
+        key = portable_id(event.item_id)
+        known = self._spans.get(key)
+        if known is None:
+            return
+        # The cut is told from the beginning of its part, and the parts before it were heard whole.
+        earlier = sum(ms for index, ms in self._played_ms.get(key, {}).items() if index < event.content_index)
+        self._note(key, Span(known.start_ms, known.start_ms + earlier + event.audio_end_ms))
 
-    def _note(self, item_id: str, span: Span) -> None:
-        self._spans[item_id] = span
+    def _end(self, key: str, at: int) -> None:
+        known = self._spans.get(key)
+        if known is not None and known.end_ms is None:
+            self._spans[key] = Span(known.start_ms, at)
+
+    def _note(self, key: str, span: Span) -> None:
+        self._spans[key] = span
         if len(self._spans) > self._max_items:
             oldest = next(iter(self._spans))
             del self._spans[oldest]
@@ -176,8 +190,12 @@ class Transcript:
 
     def __iter__(self) -> Iterator[Line]:
         """The lines in the order of the conversation. Items that are neither messages nor calls have none."""
+        functions: dict[object, str] = {}
         for node in self._conversation:
-            line = self._line(node)
+            if isinstance(node.item, FunctionCallItem):
+                functions.setdefault(node.item.call_id, node.item.name)
+        for node in self._conversation:
+            line = self._line(node, functions)
             if line is not None:
                 yield line
 
@@ -194,7 +212,7 @@ class Transcript:
             Match(line, *found.span()) for line in self for found in pattern.finditer(line.text) if found.group()
         )
 
-    def _line(self, node: Node) -> Line | None:
+    def _line(self, node: Node, functions: Mapping[object, str]) -> Line | None:
         item = node.item
         kind: LineKind
         match item:
@@ -203,7 +221,7 @@ class Transcript:
             case FunctionCallItem():
                 kind, who = "call", item.name
             case FunctionCallOutputItem():
-                kind, who = "output", self._function_of(item.call_id)
+                kind, who = "output", functions.get(item.call_id, item.call_id)
             case _:
                 return None
         return Line(
@@ -216,12 +234,6 @@ class Transcript:
             span=None if self._timeline is None else self._timeline.span(node.id),
         )
 
-    def _function_of(self, call_id: str) -> str:
-        for node in self._conversation:
-            if isinstance(node.item, FunctionCallItem) and node.item.call_id == call_id:
-                return node.item.name
-        return call_id
-
     # -- forms ---------------------------------------------------------------------------------------------------------
 
     def text(self) -> str:
@@ -229,7 +241,7 @@ class Transcript:
         return "".join(f"{_plain(line)}\n" for line in self if line.text)
 
     def markdown(self) -> str:
-        """Paragraphs with the speaker in bold; calls and outputs as code; what was cut ends with a dash."""
+        """Paragraphs with the speaker in bold; calls and outputs as code on one line; what was cut ends with a dash."""
         return "\n\n".join(_paragraph(line) for line in self if line.text) + "\n"
 
     def json(self) -> bytes:
@@ -246,7 +258,7 @@ class Transcript:
     def vtt(self) -> str:
         """WebVTT captions, each with its speaker as a voice tag."""
         cues = (
-            f"{_clock(start, '.')} --> {_clock(end, '.')}\n<v {_escaped(line.who)}>{_escaped(_flat(line.text))}\n\n"
+            f"{_clock(start, '.')} --> {_clock(end, '.')}\n<v {_escaped(_flat(line.who))}>{_escaped(_words(line))}\n\n"
             for start, end, line in self._captions()
         )
         return "WEBVTT\n\n" + "".join(cues)
@@ -259,30 +271,47 @@ class Transcript:
             yield span.start_ms, max(end, span.start_ms + _SHORTEST_MS), line
 
 
+# Who speaks and what a tool answered is a peer's word, too: a line break in it would begin another caption, another
+# paragraph, another speaker's line.
+
+
 def _plain(line: Line) -> str:
+    who = _flat(line.who)
     match line.kind:
         case "message":
-            return f"{line.who}: {_flat(line.text)}{' —' if line.cut else ''}"
+            return f"{who}: {_words(line)}"
         case "call":
-            return f"{line.who}({_flat(line.text)})"
+            return f"{who}({_flat(line.text)})"
         case _:
-            return f"{line.who} -> {_flat(line.text)}"
+            return f"{who} -> {_flat(line.text)}"
 
 
 def _paragraph(line: Line) -> str:
+    who = _flat(line.who)
     if line.kind == "message":
-        return f"**{line.who}:** {line.text}{' —' if line.cut else ''}"
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line.text)), default=0))
-    pad = " " if line.text.startswith("`") or line.text.endswith("`") else ""
-    return f"*{line.who} {'called with' if line.kind == 'call' else 'answered'}* {fence}{pad}{line.text}{pad}{fence}"
+        return f"**{who}:** {line.text}{_CUT if line.cut else ''}"
+    code = _flat(line.text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", code)), default=0))
+    pad = " " if code.startswith("`") or code.endswith("`") else ""
+    return f"*{who} {'called with' if line.kind == 'call' else 'answered'}* {fence}{pad}{code}{pad}{fence}"
 
 
 def _caption(line: Line) -> str:
-    return f"{line.who}: {_flat(line.text)}"
+    return f"{_flat(line.who)}: {_words(line)}"
+
+
+def _words(line: Line) -> str:
+    return f"{_flat(line.text)}{_CUT if line.cut else ''}"
+
+
+_CUT: Final = " —"
+
+# Spaces that say something, like those that do not break, stay as they are.
+_BREAKS: Final = re.compile("[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return _BREAKS.sub(" ", text).strip(" ")
 
 
 def _escaped(text: str) -> str:
