@@ -84,11 +84,30 @@ def test_the_voice_is_locked_once_it_was_heard() -> None:
     assert refusal(talk, update("cedar")) == ("R-S5", "cannot_update_voice", "session.audio.output.voice")
 
 
+@pytest.mark.parametrize(
+    ("voice", "locked"),
+    [
+        ({"id": "voice_1"}, False),
+        ({"id": "voice_2"}, True),
+        ({"name": "voice_1", "type": "custom"}, False),
+        ({}, False),
+    ],
+)
+def test_a_voice_of_one_s_own_is_locked_too(voice: dict[str, str], locked: bool) -> None:
+    talk = Talk(session={"audio": {"output": {"voice": {"id": "voice_1"}}}})
+    talk.speaks("r1", "i1", 100)
+    wanted = m.RealtimeSession(audio=m.AudioConfig(output=m.AudioOutput(voice=m.VoiceReference(**voice))))
+    if locked:
+        assert refusal(talk, m.SessionUpdate(session=wanted))[1] == "cannot_update_voice"
+    else:
+        assert accepted(talk, m.SessionUpdate(session=wanted))
+
+
 def test_the_voice_may_change_while_it_was_not_heard() -> None:
     assert accepted(Talk(session=voiced("marin")), update("cedar"))
 
 
-@pytest.mark.parametrize("voice", ["marin", None, m.VoiceReference(id="voice_1")])
+@pytest.mark.parametrize("voice", ["marin", None, m.VoiceReference()])
 def test_an_update_with_the_same_voice_or_none_is_accepted_after_it_was_heard(voice: Any) -> None:
     talk = Talk(session=voiced("marin"))
     talk.speaks("r1", "i1", 100)
@@ -309,6 +328,7 @@ def test_a_number_of_a_response_lies_in_its_range(tokens: int) -> None:
         ({f"k{number}": "v" for number in range(17)}, "object_above_max_properties", "response.metadata"),
         ({"k" * 65: "v"}, "string_above_max_length", "response.metadata"),
         ({"k": "v" * 513}, "string_above_max_length", "response.metadata.k"),
+        ({"k": 1}, "invalid_type", "response.metadata.k"),
     ],
 )
 def test_metadata_is_bounded(metadata: dict[str, str], code: str, param: str) -> None:

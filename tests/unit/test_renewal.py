@@ -833,6 +833,17 @@ class TestTheHistory:
         assert talk.renewing == "planned"
         assert talk.client.next_timer == (Timer.RENEWAL, (begun // SECOND + HOUR - 60) * SECOND)
 
+    def test_a_part_that_cannot_be_given_is_reported_though_the_others_are(self) -> None:
+        talk = Dialled()
+        content = [{"type": "input_text", "text": "look:"}, {"type": "input_audio"}, {"type": "hologram"}]
+        talk.adds({"id": "a", "type": "message", "role": "user", "status": "completed", "content": content})
+        talk.loses()
+        actions = talk.again()
+        lost = [report for report in of(actions, Report) if report.rule == "R-N5"]
+        assert [report.path for report in lost] == ["$.content[1]", "$.content[2]"]
+        (told,) = sent(actions)
+        assert told["item"]["content"] == [{"type": "input_text", "text": "look:"}]
+
     def test_a_strict_client_forgives_what_cannot_be_given(self) -> None:
         talk = Dialled(strict=True)
         talk.say(message("a"))

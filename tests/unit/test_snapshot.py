@@ -29,7 +29,7 @@ from antiphon import messages as m
 from antiphon.engine.credentials import command_without_credentials, without_credentials
 from antiphon.engine.snapshot import VERSION, GapEntry
 from antiphon.machines import DIGEST
-from unit.engine_helpers import MS, Talk, at, call, message, said, stops
+from unit.engine_helpers import MS, Talk, at, call, message, said, spoken, stops
 from unit.engine_helpers import sent_types as sent_by_client
 from unit.server_helpers import Host, of, refusal, requested, sent, sent_types
 
@@ -513,6 +513,17 @@ def test_a_client_goes_on_in_the_middle_of_everything() -> None:
         assert ends(talk) == ends(again)
         assert talk.client.snapshot(talk.now) == again.client.snapshot(again.now)
     assert again.client.closed is not None
+
+
+def test_parts_of_an_item_that_name_two_responses_end_in_the_same_order() -> None:
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", spoken("i1"))
+    talk.hear("response.output_text.done", text="a", **at("r0", "i1", 1))
+    talk.hear("response.output_text.delta", delta="b", **at("r1", "i1", 0))
+    again = talk.restored()
+    item = {"response_id": "r1", "output_index": 0, "item": spoken("i1"), "event_id": "e"}
+    assert talk.hear("response.output_item.done", **item) == again.hear("response.output_item.done", **item)
 
 
 def test_a_restored_client_reports_a_kind_of_deviation_once() -> None:

@@ -7,6 +7,7 @@ takes with it.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -649,7 +650,7 @@ class ClientSession(Session, role=Role.CLIENT):
         key = (stream.item_id, stream.content_index)
         other = self.streams.get(key)
         if other is None:
-            self.stream_keys.setdefault(stream.item_id, []).append(stream.content_index)
+            insort(self.stream_keys.setdefault(stream.item_id, []), stream.content_index)
         else:  # another response spoke there: a place has one stream, so that a snapshot need not say whose it is
             del other.response.streams[key]
         stream.response.streams[key] = self.streams[key] = stream

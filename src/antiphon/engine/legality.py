@@ -131,9 +131,9 @@ def _session_update(session: ClientSession, event: m.SessionUpdate) -> Problems:
         yield _as_error(Refusal("invalid_parameter", {"given": wanted.type, "actual": known.type}))
     for key in foreign_keys(wanted, session.dialect):
         yield _as_error(Refusal("unknown_parameter", {"param": f"session.{key}"}))
-    voice, current = _voice(wanted.audio), _voice(known.audio) if known is not None else None
-    if session.has_spoken and voice is not None and current is not None and voice != current:
-        yield _as_error(Refusal("cannot_update_voice"), hint=f"it is {current!r}, and was heard")
+    heard = _other_voice(session, wanted.audio)
+    if heard is not None:
+        yield _as_error(Refusal("cannot_update_voice"), hint=f"it is {heard!r}, and was heard")
     if isinstance(known, m.RealtimeSession) and isinstance(wanted, m.RealtimeSession):
         if known.model and wanted.model and not _is_same_model(known.model, wanted.model):
             yield _as_error(Refusal("cannot_update_model"), hint=f"it is {known.model!r}")
@@ -152,10 +152,20 @@ def _is_same_model(known: str, wanted: str) -> bool:
     return known.startswith(wanted) or wanted.startswith(known)
 
 
-def _voice(audio: m.Maybe[m.AudioConfig]) -> str | None:
+def _voice(audio: m.Maybe[m.AudioConfig]) -> frozenset[str]:
+    """What a voice is called: one of one's own has an id, one of Azure a name; nothing where none is named."""
     output = audio.output if audio else UNSET
     voice = output.voice if output else UNSET
-    return voice if isinstance(voice, str) else None
+    names = (voice.id, voice.name) if isinstance(voice, m.VoiceReference) else (voice,)
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _other_voice(session: ClientSession, wanted: m.Maybe[m.AudioConfig]) -> str | None:
+    """The voice that was heard, where another is ``wanted``."""
+    known = session.configuration
+    voice, current = _voice(wanted), _voice(known.audio) if known is not None else frozenset()
+    locked = session.has_spoken and voice and current and voice.isdisjoint(current)
+    return ", ".join(sorted(current)) if locked else None
 
 
 def _modalities(wanted: object, param: str) -> Problems:
@@ -348,11 +358,10 @@ def _response_create(session: ClientSession, event: m.ResponseCreate) -> Problem
         fields["param"] = "response.conversation"
         yield _as_error(Refusal("invalid_value", fields))
     yield from _modalities(params.output_modalities, "response.output_modalities")
-    known = session.configuration
-    voice, current = _voice(params.audio), _voice(known.audio) if known is not None else None
-    if params.conversation != "none" and session.has_spoken and None not in (voice, current) and voice != current:
+    heard = _other_voice(session, params.audio)
+    if params.conversation != "none" and heard is not None:
         yield _error(
-            f"the voice is {current!r} and was heard; a response in another is refused",
+            f"the voice is {heard!r} and was heard; a response in another is refused",
             "R-S5",
             "cannot_update_voice",
             "response.audio.output.voice",

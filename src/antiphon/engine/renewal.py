@@ -28,6 +28,7 @@ from antiphon.engine.replay import (
     is_missed,
     item_of,
     make_portable,
+    missed_parts,
     portable,
 )
 from antiphon.engine.settings import merged
@@ -245,6 +246,10 @@ class Renewal:
         for node in session.conversation:
             if self._gives_history and node.held_as == "nothing" and is_missed(node):
                 session.report("R-N5", node.item, f"item {node.id!r} cannot be given to a new session")
+            elif self._gives_history and node.held_as == "text":
+                for index in missed_parts(node):
+                    what = f"part {index} of item {node.id!r} cannot be given to a new session"
+                    session.report("R-N5", node.item, what, f"$.content[{index}]")
         for command in self.replay.commands(session.conversation, session.calls, prefix):
             session.transmit(session.written(command))
         if self.replay.expected:

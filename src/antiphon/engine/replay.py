@@ -86,6 +86,19 @@ def is_missed(node: Node) -> bool:
     return isinstance(item, m.FunctionCallItem | m.FunctionCallOutputItem | m.UnknownItem)
 
 
+def missed_parts(node: Node) -> list[int]:
+    """The parts of a user's message that cannot be given, although others can: audio without a transcript, and content
+    of an unknown type."""
+    item = node.item
+    if not isinstance(item, m.MessageItem) or item.role != "user":
+        return []
+    return [
+        index
+        for index, part in enumerate(item.content)
+        if isinstance(part, m.InputAudio | m.UnknownContent) and not node.text_at(index)
+    ]
+
+
 def _content(node: Node, item: m.MessageItem) -> Iterator[m.Content]:
     """The parts of a message as a client may write them (R-C13)."""
     indexes = {*range(len(item.content)), *node.parts, *node.transcriptions, *node.cuts}

@@ -267,7 +267,7 @@ def problem_with_modalities(wanted: object, param: str) -> Refusal | None:
 
 
 def problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
-    """Why metadata is refused: too many pairs, a key or a value too long. None when it is not."""
+    """Why metadata is refused: too many pairs, a key or a value that is no text or too long. None when it is not."""
     if not metadata:
         return None
     if len(metadata) > METADATA_PAIRS:
@@ -278,6 +278,9 @@ def problem_with_metadata(metadata: m.Maybe[dict[str, str]]) -> Refusal | None:
             (key, METADATA_KEY, "response.metadata"),
             (value, METADATA_VALUE, f"response.metadata.{key}"),
         ):
+            if not isinstance(text, str):
+                fields = {"param": param, "expected": "a string", "actual": type(text).__name__}
+                return Refusal("invalid_type", fields)
             if len(text) > most:
                 return Refusal("string_above_max_length", {"param": param, "maximum": most, "length": len(text)})
     return None
