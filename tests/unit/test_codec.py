@@ -25,6 +25,7 @@ from antiphon.messages import (
     AudioOutput,
     ConversationItemAdded,
     ConversationItemCreate,
+    ConversationItemDeleted,
     ConversationItemInputAudioTranscriptionCompleted,
     DurationUsage,
     Error,
@@ -54,6 +55,7 @@ from antiphon.messages import (
     UnknownItem,
     UnknownTool,
 )
+from antiphon.messages._base import MOST_ID
 from shared_data import ABSENT, SHARED
 
 DEPTH = 64
@@ -464,6 +466,24 @@ def test_problems_are_bounded() -> None:
         {"type": "conversation.item.added", "item": {"type": "message", "role": "user", "content": content}}
     )
     assert len(outcome.problems) == MAX_PROBLEMS
+
+
+def test_an_id_has_its_bound() -> None:
+    deleted = {"type": "conversation.item.deleted", "item_id": "i" * MOST_ID}
+    assert isinstance(decode(text_of(deleted)), ConversationItemDeleted)
+    outcome = repaired({**deleted, "item_id": "i" * (MOST_ID + 1)})
+    assert isinstance(outcome.event, Malformed)
+    assert [(problem.path, problem.message) for problem in outcome.problems] == [
+        ("$.item_id", "expected a string of at most 512 characters, found a string")
+    ]
+
+
+@pytest.mark.parametrize("type", ["message", "hologram"])
+def test_an_item_whose_id_is_too_long_has_none(type: str) -> None:
+    item = {"type": type, "role": "user", "content": [], "id": "i" * (MOST_ID + 1)}
+    outcome = repaired({"type": "conversation.item.added", "item": item})
+    assert isinstance(outcome.event, ConversationItemAdded)
+    assert outcome.event.item.id is UNSET
 
 
 def test_a_problem_never_quotes_the_value() -> None:

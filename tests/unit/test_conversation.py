@@ -25,6 +25,7 @@ from antiphon.engine.conversation import (
     Taken,
     heard_prefix,
 )
+from antiphon.engine.conversation.items import OBJECT_CHARGE
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from antiphon.messages import (
     AudioPart,
@@ -469,7 +470,13 @@ def test_text_counts_in_utf_8_bytes() -> None:
 def test_all_strings_of_an_item_count() -> None:
     conversation = make()
     conversation.add(UnknownItem.of({"type": "x", "id": "a", "more": [{"key": "value"}]}))
-    assert conversation.text_bytes == len("typexidamorekeyvalue")
+    assert conversation.text_bytes == len("typexidamorekeyvalue") + OBJECT_CHARGE
+
+
+def test_what_an_item_is_full_of_counts_although_it_says_nothing() -> None:
+    conversation = make()
+    conversation.add(MessageItem(id="a", role="user", content=[InputAudio()] * 100))
+    assert conversation.text_bytes >= 100 * OBJECT_CHARGE
 
 
 def test_the_text_of_a_deleted_item_counts_no_longer() -> None:

@@ -218,7 +218,7 @@ def test_what_a_clear_had_cut_is_not_cut_again_by_speech() -> None:
 
 
 def test_an_item_that_a_cut_left_no_room_for_is_not_cut_itself() -> None:
-    host = _host(limits=Limits(conversation_text_bytes=2000))
+    host = _host(limits=Limits(conversation_text_bytes=2200))
     response_id = host.asks()
     for index in (0, 1):
         host.begins(response_id, "audio", index)

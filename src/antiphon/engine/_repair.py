@@ -208,9 +208,12 @@ def _converter(annotation: introspection.Type) -> Converter:
             case introspection.NoneType():
                 accepts[type(None)] = _unchanged
                 continue
-            case introspection.StrType():
+            case introspection.StrType(max_length=None):
                 accepts[str] = _unchanged
                 names.append("a string")
+            case introspection.StrType(max_length=int() as most):
+                accepts[str] = _at_most(most)
+                names.append(f"a string of at most {most} characters")
             case introspection.LiteralType(values=values):
                 accepts[str] = _one_of(values, accepts.get(str))
                 names.append(" or ".join(f'"{value}"' for value in values))
@@ -265,6 +268,15 @@ def _converter(annotation: introspection.Type) -> Converter:
 
 def _unchanged(value: object, path: str, log: ProblemLog) -> object:
     return value
+
+
+def _at_most(most: int) -> Converter:
+    def convert(value: object, path: str, log: ProblemLog) -> object:
+        if len(cast(str, value)) > most:
+            raise Unusable("")
+        return value
+
+    return convert
 
 
 def _whole(value: object, path: str, log: ProblemLog) -> object:

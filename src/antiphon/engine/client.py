@@ -737,7 +737,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def trim(self, event: m.Event) -> None:
         """Keep the conversation within its limits, after whatever made it grow (R-N2)."""
-        for _evicted in self.conversation.trim():
+        for evicted in self.conversation.trim():
+            self.approval_requests.pop(evicted.id, None)
             self.report("R-N2", event, "the conversation is beyond its limits; the oldest item is forgotten")
 
     def _know_call(self, item: m.FunctionCallItem) -> None:

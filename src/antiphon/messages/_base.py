@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, Union
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 T = TypeVar("T")
 
@@ -15,6 +15,12 @@ two different meanings (an omitted key keeps its value, null clears it), so neit
 Mark = UnsetType
 """A field of the beta's notation, which no object in GA's shape has. A document that has one does not fit its class, so
 it goes to the dialect edge and comes back with the value in its GA place; the typed decoder pays nothing for it."""
+
+MOST_ID: Final = 512
+"""Characters of an id that a peer names. Ids are remembered beyond what they name, so a longer one does not fit."""
+
+Id: TypeAlias = Annotated[str, Meta(max_length=MOST_ID)]
+"""The name of an item, a response, a call or a request (R-C11)."""
 
 # The content of a document whose shape the protocol leaves open: schemas, unknown events, prompt variables.
 JsonObject: TypeAlias = dict[str, Any]

@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from ._base import Event, ServerEventBase
+from ._base import Event, Id, ServerEventBase
 from .client import CLIENT_EVENTS, SessionUpdate
 from .server import (
     SERVER_EVENTS,
@@ -110,7 +110,7 @@ class ConversationItemInputAudioTranscriptionUpdated(
         "conversation.item.input_audio_transcription.updated"
     )
     step_type: ClassVar[str] = "internal.updated"
-    item_id: str
+    item_id: Id
     content_index: int
     transcript: str
 

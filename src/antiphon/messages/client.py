@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
 from msgspec import UNSET
 
-from ._base import ClientEventBase, Maybe
+from ._base import ClientEventBase, Id, Maybe
 from .items import Item
 from .objects import AnySession
 from .responses import ResponseCreateParams
@@ -50,7 +50,7 @@ class ConversationItemCreate(ClientEventBase, frozen=True, kw_only=True, tag="co
     """Add an item: at the end, or after `previous_item_id`; "root" is the front. No response is created."""
 
     type: ClassVar[Literal["conversation.item.create"]] = "conversation.item.create"
-    previous_item_id: Maybe[str] = UNSET
+    previous_item_id: Maybe[Id] = UNSET
     item: Item
 
 
@@ -58,14 +58,14 @@ class ConversationItemRetrieve(ClientEventBase, frozen=True, kw_only=True, gc=Fa
     """Ask for an item with its audio."""
 
     type: ClassVar[Literal["conversation.item.retrieve"]] = "conversation.item.retrieve"
-    item_id: str
+    item_id: Id
 
 
 class ConversationItemTruncate(ClientEventBase, frozen=True, kw_only=True, gc=False, tag="conversation.item.truncate"):
     """Keep only the first `audio_end_ms` milliseconds of an assistant's audio, as that was all that was heard."""
 
     type: ClassVar[Literal["conversation.item.truncate"]] = "conversation.item.truncate"
-    item_id: str
+    item_id: Id
     content_index: int
     audio_end_ms: int
 
@@ -74,7 +74,7 @@ class ConversationItemDelete(ClientEventBase, frozen=True, kw_only=True, gc=Fals
     """Remove an item from the conversation."""
 
     type: ClassVar[Literal["conversation.item.delete"]] = "conversation.item.delete"
-    item_id: str
+    item_id: Id
 
 
 class ResponseCreate(ClientEventBase, frozen=True, kw_only=True, tag="response.create"):
@@ -88,7 +88,7 @@ class ResponseCancel(ClientEventBase, frozen=True, kw_only=True, gc=False, tag="
     """Stop a response: the given one, or the one in progress in the default conversation."""
 
     type: ClassVar[Literal["response.cancel"]] = "response.cancel"
-    response_id: Maybe[str] = UNSET
+    response_id: Maybe[Id] = UNSET
 
 
 ClientEvent: TypeAlias = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import UNSET
 
-from ._base import JsonObject, Maybe, Message
+from ._base import Id, JsonObject, Maybe, Message
 from .objects import AudioFormat
 from .unknown import UnknownContent, UnknownItem
 
@@ -114,7 +114,7 @@ class ItemBase(Message, frozen=True, kw_only=True, tag_field="type"):
     """
 
     type: ClassVar[str]
-    id: Maybe[str] = UNSET
+    id: Maybe[Id] = UNSET
     object: Maybe[str] = UNSET
     status: Maybe[str] = UNSET
 
@@ -133,7 +133,7 @@ class FunctionCallItem(ItemBase, frozen=True, kw_only=True, tag="function_call")
 
     type: ClassVar[Literal["function_call"]] = "function_call"
     name: str
-    call_id: Maybe[str] = UNSET
+    call_id: Maybe[Id] = UNSET
     arguments: str
     phase: Maybe[str] = UNSET
 
@@ -142,7 +142,7 @@ class FunctionCallOutputItem(ItemBase, frozen=True, kw_only=True, tag="function_
     """The result of a function call, as text."""
 
     type: ClassVar[Literal["function_call_output"]] = "function_call_output"
-    call_id: str
+    call_id: Id
     output: str
 
 
@@ -178,7 +178,7 @@ class McpCallItem(ItemBase, frozen=True, kw_only=True, tag="mcp_call"):
     server_label: str
     name: str
     arguments: str
-    approval_request_id: Maybe[str] = UNSET
+    approval_request_id: Maybe[Id] = UNSET
     output: Maybe[str] = UNSET
     error: Maybe[McpError] = UNSET
 
@@ -196,7 +196,7 @@ class McpApprovalResponseItem(ItemBase, frozen=True, kw_only=True, tag="mcp_appr
     """The answer to an approval request, from the client."""
 
     type: ClassVar[Literal["mcp_approval_response"]] = "mcp_approval_response"
-    approval_request_id: str
+    approval_request_id: Id
     approve: bool
     reason: Maybe[str] = UNSET
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET, field
 
-from ._base import Mark, Maybe, Message
+from ._base import Id, Mark, Maybe, Message
 from .items import Item
 from .objects import AudioConfig, FailureDetail, Prompt, Reasoning, Tool, ToolChoice
 
@@ -63,7 +63,7 @@ class Response(Message, frozen=True, kw_only=True):
     """
 
     object: Maybe[str] = UNSET
-    id: str
+    id: Id
     status: Maybe[str] = UNSET
     status_details: Maybe[StatusDetails] = UNSET
     output: Maybe[list[Item]] = UNSET

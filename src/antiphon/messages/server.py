@@ -6,7 +6,7 @@ from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
 from msgspec import UNSET, UnsetType
 
-from ._base import Maybe, ServerEventBase
+from ._base import Id, Maybe, ServerEventBase
 from .items import Item, Part
 from .objects import (
     AnySession,
@@ -71,7 +71,7 @@ class ConversationItemAdded(ServerEventBase, frozen=True, kw_only=True, tag="con
     """An item enters the conversation after `previous_item_id`; null is the front on OpenAI."""
 
     type: ClassVar[Literal["conversation.item.added"]] = "conversation.item.added"
-    previous_item_id: Maybe[str] = UNSET
+    previous_item_id: Maybe[Id] = UNSET
     item: Item
 
 
@@ -86,7 +86,7 @@ class ConversationItemDone(ServerEventBase, frozen=True, kw_only=True, tag="conv
     """An item is final. Its `previous_item_id` is not reliable: only that of `added` counts."""
 
     type: ClassVar[Literal["conversation.item.done"]] = "conversation.item.done"
-    previous_item_id: Maybe[str] = UNSET
+    previous_item_id: Maybe[Id] = UNSET
     item: Item
 
 
@@ -103,7 +103,7 @@ class ConversationItemTruncated(
     """Audio after `audio_end_ms` milliseconds and the whole transcript of the part are gone from the item."""
 
     type: ClassVar[Literal["conversation.item.truncated"]] = "conversation.item.truncated"
-    item_id: str
+    item_id: Id
     content_index: int
     audio_end_ms: int
 
@@ -112,7 +112,7 @@ class ConversationItemDeleted(ServerEventBase, frozen=True, kw_only=True, gc=Fal
     """The item is gone."""
 
     type: ClassVar[Literal["conversation.item.deleted"]] = "conversation.item.deleted"
-    item_id: str
+    item_id: Id
 
 
 class ConversationItemInputAudioTranscriptionDelta(
@@ -123,7 +123,7 @@ class ConversationItemInputAudioTranscriptionDelta(
     type: ClassVar[Literal["conversation.item.input_audio_transcription.delta"]] = (
         "conversation.item.input_audio_transcription.delta"
     )
-    item_id: str
+    item_id: Id
     content_index: Maybe[int] = UNSET
     delta: Maybe[str] = UNSET
     logprobs: Maybe[list[LogProb]] = UNSET
@@ -138,8 +138,8 @@ class ConversationItemInputAudioTranscriptionSegment(
     type: ClassVar[Literal["conversation.item.input_audio_transcription.segment"]] = (
         "conversation.item.input_audio_transcription.segment"
     )
-    id: str
-    item_id: str
+    id: Id
+    item_id: Id
     content_index: int
     text: str
     speaker: str
@@ -158,7 +158,7 @@ class ConversationItemInputAudioTranscriptionCompleted(
     type: ClassVar[Literal["conversation.item.input_audio_transcription.completed"]] = (
         "conversation.item.input_audio_transcription.completed"
     )
-    item_id: str
+    item_id: Id
     content_index: int
     transcript: str
     usage: Maybe[TranscriptionUsage] = UNSET
@@ -175,7 +175,7 @@ class ConversationItemInputAudioTranscriptionFailed(
     type: ClassVar[Literal["conversation.item.input_audio_transcription.failed"]] = (
         "conversation.item.input_audio_transcription.failed"
     )
-    item_id: str
+    item_id: Id
     content_index: int
     error: FailureDetail
 
@@ -189,8 +189,8 @@ class InputAudioBufferCommitted(
     """The buffered audio becomes the user item `item_id`."""
 
     type: ClassVar[Literal["input_audio_buffer.committed"]] = "input_audio_buffer.committed"
-    previous_item_id: Maybe[str] = UNSET
-    item_id: str
+    previous_item_id: Maybe[Id] = UNSET
+    item_id: Id
 
 
 class InputAudioBufferCleared(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="input_audio_buffer.cleared"):
@@ -209,7 +209,7 @@ class InputAudioBufferSpeechStarted(
 
     type: ClassVar[Literal["input_audio_buffer.speech_started"]] = "input_audio_buffer.speech_started"
     audio_start_ms: int | UnsetType = UNSET
-    item_id: str
+    item_id: Id
 
 
 class InputAudioBufferSpeechStopped(
@@ -219,7 +219,7 @@ class InputAudioBufferSpeechStopped(
 
     type: ClassVar[Literal["input_audio_buffer.speech_stopped"]] = "input_audio_buffer.speech_stopped"
     audio_end_ms: int | UnsetType = UNSET
-    item_id: str
+    item_id: Id
 
 
 class InputAudioBufferTimeoutTriggered(
@@ -230,7 +230,7 @@ class InputAudioBufferTimeoutTriggered(
     type: ClassVar[Literal["input_audio_buffer.timeout_triggered"]] = "input_audio_buffer.timeout_triggered"
     audio_start_ms: int
     audio_end_ms: int
-    item_id: str
+    item_id: Id
 
 
 class InputAudioBufferDtmfEventReceived(
@@ -247,21 +247,21 @@ class OutputAudioBufferStarted(ServerEventBase, frozen=True, kw_only=True, gc=Fa
     """The server begins to send audio (WebRTC and SIP only)."""
 
     type: ClassVar[Literal["output_audio_buffer.started"]] = "output_audio_buffer.started"
-    response_id: str
+    response_id: Id
 
 
 class OutputAudioBufferStopped(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="output_audio_buffer.stopped"):
     """All audio of the response has been sent, after `response.done` (WebRTC and SIP only)."""
 
     type: ClassVar[Literal["output_audio_buffer.stopped"]] = "output_audio_buffer.stopped"
-    response_id: str
+    response_id: Id
 
 
 class OutputAudioBufferCleared(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="output_audio_buffer.cleared"):
     """Audio was cut, by the user's speech or by the client; comes instead of `stopped` (WebRTC and SIP only)."""
 
     type: ClassVar[Literal["output_audio_buffer.cleared"]] = "output_audio_buffer.cleared"
-    response_id: str
+    response_id: Id
 
 
 # --- responses --------------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class ResponseDone(ServerEventBase, frozen=True, kw_only=True, tag="response.don
 
     type: ClassVar[Literal["response.done"]] = "response.done"
     response: Response
-    response_id: Maybe[str] = UNSET
+    response_id: Maybe[Id] = UNSET
     usage: Maybe[ResponseUsage] = UNSET
 
 
@@ -290,7 +290,7 @@ class ResponseOutputItemAdded(ServerEventBase, frozen=True, kw_only=True, tag="r
     """An item of the response begins."""
 
     type: ClassVar[Literal["response.output_item.added"]] = "response.output_item.added"
-    response_id: str
+    response_id: Id
     output_index: int
     item: Item
 
@@ -299,7 +299,7 @@ class ResponseOutputItemDone(ServerEventBase, frozen=True, kw_only=True, tag="re
     """An item of the response is whole, or was cut short (`status` "incomplete")."""
 
     type: ClassVar[Literal["response.output_item.done"]] = "response.output_item.done"
-    response_id: str
+    response_id: Id
     output_index: int
     item: Item
 
@@ -308,8 +308,8 @@ class ResponseContentPartAdded(ServerEventBase, frozen=True, kw_only=True, tag="
     """A part of an item begins."""
 
     type: ClassVar[Literal["response.content_part.added"]] = "response.content_part.added"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     part: Part | UnsetType = UNSET
@@ -319,8 +319,8 @@ class ResponseContentPartDone(ServerEventBase, frozen=True, kw_only=True, tag="r
     """A part of an item is whole. xAI leaves `part` out; what the deltas brought holds then."""
 
     type: ClassVar[Literal["response.content_part.done"]] = "response.content_part.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     part: Part | UnsetType = UNSET
@@ -330,8 +330,8 @@ class ResponseOutputTextDelta(ServerEventBase, frozen=True, kw_only=True, gc=Fal
     """More text."""
 
     type: ClassVar[Literal["response.output_text.delta"]] = "response.output_text.delta"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     delta: str
@@ -342,8 +342,8 @@ class ResponseOutputTextDone(ServerEventBase, frozen=True, kw_only=True, gc=Fals
     """The whole text of the part; it replaces the deltas. Comes on interruption too."""
 
     type: ClassVar[Literal["response.output_text.done"]] = "response.output_text.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     text: str
@@ -355,8 +355,8 @@ class ResponseOutputAudioTranscriptDelta(
     """More of what the model says."""
 
     type: ClassVar[Literal["response.output_audio_transcript.delta"]] = "response.output_audio_transcript.delta"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     delta: str
@@ -369,8 +369,8 @@ class ResponseOutputAudioTranscriptDone(
     """The whole transcript of the part; it replaces the deltas. Comes on interruption too."""
 
     type: ClassVar[Literal["response.output_audio_transcript.done"]] = "response.output_audio_transcript.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     transcript: str
@@ -381,8 +381,8 @@ class ResponseOutputAudioDelta(ServerEventBase, frozen=True, kw_only=True, gc=Fa
 
     type: ClassVar[Literal["response.output_audio.delta"]] = "response.output_audio.delta"
     _concealed: ClassVar[frozenset[str]] = frozenset({"delta"})
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
     delta: str
@@ -392,8 +392,8 @@ class ResponseOutputAudioDone(ServerEventBase, frozen=True, kw_only=True, gc=Fal
     """The audio of the part is complete, or was cut."""
 
     type: ClassVar[Literal["response.output_audio.done"]] = "response.output_audio.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     content_index: int
 
@@ -404,10 +404,10 @@ class ResponseFunctionCallArgumentsDelta(
     """More of the arguments, as JSON text."""
 
     type: ClassVar[Literal["response.function_call_arguments.delta"]] = "response.function_call_arguments.delta"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
-    call_id: str
+    call_id: Id
     delta: str
     obfuscation: Maybe[str] = UNSET
 
@@ -418,10 +418,10 @@ class ResponseFunctionCallArgumentsDone(
     """The whole arguments. Beta servers send no `name`; it reads as "" with a problem, and the edge fills it in."""
 
     type: ClassVar[Literal["response.function_call_arguments.done"]] = "response.function_call_arguments.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
-    call_id: str
+    call_id: Id
     name: str
     arguments: str
 
@@ -435,8 +435,8 @@ class ResponseMcpCallArgumentsDelta(
     """More of the arguments of a call to an MCP server, as JSON text."""
 
     type: ClassVar[Literal["response.mcp_call_arguments.delta"]] = "response.mcp_call_arguments.delta"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     delta: str
     obfuscation: Maybe[str] = UNSET
@@ -448,8 +448,8 @@ class ResponseMcpCallArgumentsDone(
     """The whole arguments of a call to an MCP server."""
 
     type: ClassVar[Literal["response.mcp_call_arguments.done"]] = "response.mcp_call_arguments.done"
-    response_id: str
-    item_id: str
+    response_id: Id
+    item_id: Id
     output_index: int
     arguments: str
 
@@ -460,7 +460,7 @@ class ResponseMcpCallInProgress(
     """The MCP server is called. It does not say in which response."""
 
     type: ClassVar[Literal["response.mcp_call.in_progress"]] = "response.mcp_call.in_progress"
-    item_id: str
+    item_id: Id
     output_index: int
 
 
@@ -468,7 +468,7 @@ class ResponseMcpCallCompleted(ServerEventBase, frozen=True, kw_only=True, gc=Fa
     """The call succeeded; this may come after `response.done`."""
 
     type: ClassVar[Literal["response.mcp_call.completed"]] = "response.mcp_call.completed"
-    item_id: str
+    item_id: Id
     output_index: int
 
 
@@ -476,7 +476,7 @@ class ResponseMcpCallFailed(ServerEventBase, frozen=True, kw_only=True, gc=False
     """The call failed; the item has the reason. This may come after `response.done`."""
 
     type: ClassVar[Literal["response.mcp_call.failed"]] = "response.mcp_call.failed"
-    item_id: str
+    item_id: Id
     output_index: int
 
 
@@ -484,21 +484,21 @@ class McpListToolsInProgress(ServerEventBase, frozen=True, kw_only=True, gc=Fals
     """The server asks an MCP server for its tools."""
 
     type: ClassVar[Literal["mcp_list_tools.in_progress"]] = "mcp_list_tools.in_progress"
-    item_id: str
+    item_id: Id
 
 
 class McpListToolsCompleted(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="mcp_list_tools.completed"):
     """From now on the tools can be used."""
 
     type: ClassVar[Literal["mcp_list_tools.completed"]] = "mcp_list_tools.completed"
-    item_id: str
+    item_id: Id
 
 
 class McpListToolsFailed(ServerEventBase, frozen=True, kw_only=True, gc=False, tag="mcp_list_tools.failed"):
     """The tools of this MCP server are not available; the session goes on."""
 
     type: ClassVar[Literal["mcp_list_tools.failed"]] = "mcp_list_tools.failed"
-    item_id: str
+    item_id: Id
 
 
 ServerEvent: TypeAlias = (

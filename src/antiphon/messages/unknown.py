@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ._base import JsonObject
+from ._base import MOST_ID, JsonObject
 
 _SHOWN_TYPE_CHARS = 64
 
@@ -128,7 +128,8 @@ class Malformed(Opaque):
 
 
 class UnknownItem(Opaque):
-    """A conversation item of a type that is not in the catalogue. `id` is unset unless it is a string."""
+    """A conversation item of a type that is not in the catalogue. `id` is unset unless it is a string, and no longer
+    than an id may be."""
 
     __slots__ = ("id",)
     __match_args__ = ("type", "id", "data")
@@ -142,7 +143,8 @@ class UnknownItem(Opaque):
     @classmethod
     def of(cls, data: JsonObject) -> UnknownItem:
         """The item in `data`; a `type` that is no string becomes the empty one."""
-        return cls(type=_text(data, "type") or "", id=_text(data, "id"), data=data)
+        named = _text(data, "id")
+        return cls(type=_text(data, "type") or "", id=named if len(named or "") <= MOST_ID else UNSET, data=data)
 
 
 class UnknownContent(Opaque):

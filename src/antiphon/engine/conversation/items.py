@@ -26,6 +26,9 @@ from antiphon.messages import (
 
 from .text import utf8_size
 
+OBJECT_CHARGE = 64
+"""Bytes that an object costs although it says nothing."""
+
 _WITH_TEXT = (InputText, OutputText, TextPart)
 _WITH_AUDIO = (InputAudio, OutputAudio, AudioPart)
 
@@ -75,9 +78,9 @@ def without_audio(item: Item) -> Item:
 
 
 def size_of(message: object) -> int:
-    """The UTF-8 bytes of all strings in ``message`` (an item, or an object inside one), keys of open objects
-    included."""
-    size = 0
+    """What ``message`` (an item, or an object inside one) takes: the UTF-8 bytes of all strings, keys of open objects
+    included, and `OBJECT_CHARGE` for each object in it, for it may be full of empty ones."""
+    size = -OBJECT_CHARGE
     pending: list[object] = [message]  # a list in place of recursion: open objects nest as deep as the codec admits
     while pending:
         value = pending.pop()
@@ -86,9 +89,11 @@ def size_of(message: object) -> int:
         elif isinstance(value, list):
             pending.extend(value)
         elif isinstance(value, dict):
+            size += OBJECT_CHARGE
             pending.extend(value)
             pending.extend(value.values())
         elif isinstance(value, Struct):
+            size += OBJECT_CHARGE
             pending.extend([getattr(value, name) for name in value.__struct_fields__])
         elif isinstance(value, (UnknownItem, UnknownContent)):
             pending.append(value.data)
