@@ -101,6 +101,7 @@ NAMES = [
     "TransmitMessage",
     "Usage",
     "codec",
+    "command_of",
     "error_event",
     "inputs",
     "messages",
@@ -112,7 +113,7 @@ ALIASES = {"Action", "Actions", "Content", "Input", "Instant", "Outcome", "Trans
 
 CONSTANTS = {"PCM16_24K", "PCMA", "PCMU"}
 
-FUNCTIONS = {"error_event"}
+FUNCTIONS = {"command_of", "error_event"}
 
 CLASSES = [name for name in NAMES if isinstance(getattr(antiphon, name), type) and name not in ALIASES]
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl as tls
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -29,6 +29,7 @@ from antiphon import (
     SessionConfig,
     StopAudio,
     Transmit,
+    command_of,
 )
 from antiphon import messages as m
 from antiphon.toolkit import Journal
@@ -102,8 +103,8 @@ class AsyncConnection:
 
     Commands by name are ``session``, ``conversation``, ``input_audio_buffer``, ``output_audio_buffer`` and
     ``response``, as in openai-python; ``await response.create()`` returns a `Request`. What is refused raises
-    `LocalProtocolError` and changes nothing. ``engine`` is for reading: its session's conversation (also ``history``),
-    responses, playback, usage.
+    `LocalProtocolError` and changes nothing. ``engine.client`` is for reading: the conversation
+    (also ``history``), responses, playback, usage.
 
     Events come by ``async for``, `recv` or `recv_bytes`. Iteration ends after an orderly close; `RemoteProtocolError`
     tells that the server or the path to it failed, `SlowConsumer` that too much had to wait (`QueuePolicy`).
@@ -224,10 +225,14 @@ class AsyncConnection:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    async def send(self, event: m.ClientEvent | m.UnknownEvent, *, override: Sequence[str] = ()) -> None:
-        """Send any client event, and as it is one that no class describes; ``override`` names the rules to pass over.
-        Waits while the socket is congested."""
+    async def send(
+        self, event: m.ClientEvent | m.UnknownEvent | Mapping[str, object], *, override: Sequence[str] = ()
+    ) -> None:
+        """Send any client event, typed or as a dict, and as it is one that no class describes; ``override`` names the
+        rules to pass over. Waits while the socket is congested. Raises `LocalProtocolError` for what is refused."""
         driver = self._driver
+        if isinstance(event, Mapping):
+            event = command_of(event)
         driver.do(driver.engine.send(event, driver.now(), override=override))
         await driver.writable.wait()
 

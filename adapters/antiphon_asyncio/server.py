@@ -26,9 +26,7 @@ from antiphon import (
     Role,
     ServerSession,
     SessionConfig,
-    TranscriptCompleted,
-    TranscriptDelta,
-    TranscriptFailed,
+    TranscriptionResult,
 )
 from antiphon import messages as m
 from antiphon.toolkit import Journal, Recorder
@@ -99,9 +97,7 @@ class ServerConnection:
     @property
     def session(self) -> ServerSession:
         """The engine's session: its configuration, conversation and input audio, to read."""
-        session = self._driver.engine.session
-        assert isinstance(session, ServerSession)  # by its role
-        return session
+        return self._driver.engine.server
 
     @property
     def closed(self) -> Closed | None:
@@ -149,16 +145,15 @@ class ServerConnection:
         if driver.engine.closed is None:
             driver.do(driver.engine.speech_stopped(audio_end_ms, driver.now()))
 
-    def transcribed(
-        self, item_id: str, content_index: int, result: TranscriptDelta | TranscriptCompleted | TranscriptFailed
-    ) -> None:
+    def transcribed(self, item_id: str, content_index: int, result: TranscriptionResult) -> None:
         """News of the transcription of a user's audio."""
         driver = self._driver
         if driver.engine.closed is None:
             driver.do(driver.engine.transcribed(item_id, content_index, result, driver.now()))
 
-    def send(self, event: m.ServerEvent) -> None:
-        """One of the few events that are the application's to say (`rate_limits.updated`, `error`, …)."""
+    def send(self, event: m.ServerEvent | m.UnknownEvent) -> None:
+        """One of the few events that are the application's to say (`rate_limits.updated`, `error`, one that no class
+        describes, …)."""
         driver = self._driver
         if driver.engine.closed is None:
             driver.do(driver.engine.send(event, driver.now()))
@@ -239,7 +234,7 @@ class ServerConnection:
         server = self._server
         refusal: tuple[int, str] | None
         try:
-            refusal = server.refusal(handshake)
+            refusal = server.refusal(handshake, driver.engine.server.paths)
             if refusal is None:
                 self._begin_journal(server.journal(self))
         except Exception as error:
@@ -369,9 +364,9 @@ class Server:
         """A socket is connected, TLS included."""
         self._connections[connection] = None
 
-    def refusal(self, handshake: HandshakeReceived) -> tuple[int, str] | None:
-        """Why this client may not come in: HTTP status and message."""
-        if not handshake.path.endswith("/realtime"):
+    def refusal(self, handshake: HandshakeReceived, paths: tuple[str, ...]) -> tuple[int, str] | None:
+        """Why this client may not come in, or what it asks for is not at one of ``paths``: HTTP status and message."""
+        if not handshake.path.endswith(paths):
             return 404, "There is nothing here. The Realtime API is at /v1/realtime."
         return self._authorize(handshake) if self._authorize is not None else None
 

@@ -80,7 +80,7 @@ from antiphon.engine.prices import Cost, Prices, PriceTable
 from antiphon.engine.pump import Pump
 from antiphon.engine.rate_limits import KnownRateLimit
 from antiphon.engine.refusals import error_event
-from antiphon.engine.resources import Resources
+from antiphon.engine.resources import Resources, command_of
 from antiphon.engine.server import ServerSession
 from antiphon.engine.session import Session
 from antiphon.engine.snapshot import Snapshot
@@ -175,6 +175,7 @@ __all__ = [
     "TransmitMessage",
     "Usage",
     "codec",
+    "command_of",
     "error_event",
     "inputs",
     "messages",

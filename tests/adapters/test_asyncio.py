@@ -713,6 +713,42 @@ class TestAddresses:
         with pytest.raises(ValueError, match="key"):
             antiphon_asyncio.connect(Endpoint.custom("ws://localhost/"), api_key="k")
 
+    def test_a_command_may_be_a_dict(self) -> None:
+        async def body() -> None:
+            update = {"type": "session.update", "session": {"type": "realtime", "instructions": "Hi."}}
+            async with (
+                await antiphon_asyncio.serve(stay) as server,
+                antiphon_asyncio.connect(server.url, api_key="k") as client,
+            ):
+                await client.send(update)
+                async for event in client:
+                    if event.type == "session.updated":
+                        assert event.session.instructions == "Hi."
+                        break
+
+        run(body)
+
+    def test_a_translation_has_a_path_of_its_own(self) -> None:
+        async def body() -> None:
+            ours, theirs = SessionConfig(session_type="translation"), SessionConfig(session={"type": "translation"})
+            async with await antiphon_asyncio.serve(stay, config=theirs) as server:
+                endpoint = Endpoint.openai(api_key="k", base_url=server.url, translates=True)
+                async with antiphon_asyncio.connect(endpoint, config=ours) as client:
+                    assert (await client.recv()).type == "session.created"
+                    assert client.engine.client.translates
+
+        run(body)
+
+    def test_only_a_server_that_translates_has_it(self) -> None:
+        async def body() -> None:
+            async with await antiphon_asyncio.serve(stay) as server:
+                endpoint = Endpoint.openai(api_key="k", base_url=server.url, translates=True)
+                with pytest.raises(RemoteProtocolError, match="404"):
+                    async with antiphon_asyncio.connect(endpoint):
+                        pass
+
+        run(body)
+
     def test_another_path_is_not_found(self) -> None:
         async def body() -> None:
             async with await antiphon_asyncio.serve(stay) as server:

@@ -1120,3 +1120,13 @@ class TestRenewing:
         assert again.start(50) == (OpenTransport(2, 1),)
         (event,) = told(again, 60)
         assert event["item"]["id"] == "item"
+
+
+def test_a_connection_s_session_is_that_of_its_role() -> None:
+    config = ConnectionConfig(endpoint=ENDPOINT)
+    client, server = (Connection(role, config, now=0, entropy=bytes) for role in (Role.CLIENT, Role.SERVER))
+    assert (client.client, server.server) == (client.session, server.session)
+    with pytest.raises(TypeError, match="`client`"):
+        _ = client.server
+    with pytest.raises(TypeError, match="`server`"):
+        _ = server.client

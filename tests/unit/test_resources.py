@@ -10,7 +10,7 @@ import pytest
 from antiphon import messages as m
 from antiphon.engine.codec import encode
 from antiphon.engine.errors import LocalProtocolError
-from antiphon.engine.resources import Resources
+from antiphon.engine.resources import Resources, command_of
 
 
 def wire(event: m.ClientEvent) -> dict[str, object]:
@@ -280,3 +280,44 @@ def test_whatever_the_adapter_returns_passes_through() -> None:
     resources.input_audio_buffer.commit()
     resources.response.create()
     assert sent == [m.InputAudioBufferCommit(), m.ResponseCreate()]
+
+
+# -- a command as a dict -----------------------------------------------------------------------------------------------
+
+
+def test_a_command_may_be_a_dict_as_the_reference_shows_it() -> None:
+    for given in (
+        {"type": "input_audio_buffer.commit", "event_id": "e"},
+        {"type": "conversation.item.create", "previous_item_id": "root", "item": ITEM},
+        {"type": "session.update", "session": {"type": "realtime", "audio": {"output": {"voice": "marin"}}}},
+    ):
+        assert wire(command_of(given)) == given
+
+
+def test_it_may_be_in_the_beta_s_notation() -> None:
+    command = command_of({"type": "response.create", "response": {"modalities": ["text"]}})
+    assert wire(command) == {"type": "response.create", "response": {"output_modalities": ["text"]}}
+
+
+def test_a_dict_that_no_class_describes_goes_out_as_it_is() -> None:
+    given = {"type": "session.avatar.connect", "client_sdp": "v=0"}
+    command = command_of(given)
+    assert isinstance(command, m.UnknownEvent)
+    assert command.data == given
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "code"),
+    [
+        ({}, "R-E1", "invalid_event"),
+        ({"type": 5}, "R-E1", "invalid_event"),
+        ({"type": "session.created", "session": {}}, "R-E6", None),
+        ({"type": "conversation.item.delete"}, "R-E5", "missing_required_parameter"),
+        ({"type": "response.cancel", "responseId": "r"}, "R-E5", "unknown_parameter"),
+        ({"type": "response.create", "response": {"voice": "a", "audio": None}}, "R-E5", "unknown_parameter"),
+    ],
+)
+def test_a_dict_that_is_no_command_is_refused(given: dict[str, object], rule: str, code: str | None) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        command_of(given)
+    assert (caught.value.rule, caught.value.code) == (rule, code)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
@@ -46,8 +46,10 @@ from antiphon.engine.wire_events import (
 )
 
 if TYPE_CHECKING:
+    from antiphon.engine.client import ClientSession
     from antiphon.engine.content import Content, TranscriptionResult
     from antiphon.engine.records import ResponseRecord
+    from antiphon.engine.server import ServerSession
     from antiphon.engine.snapshot import Snapshot
     from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
@@ -105,6 +107,21 @@ class Connection:
     def generation(self) -> int:
         """How many sockets this engine has had or asked for."""
         return self.session.generation
+
+    @property
+    def client(self) -> ClientSession:
+        """The session, as the client's that it is: for its usage, rate limits, playback, calls. Raises `TypeError` on a
+        server's connection."""
+        if self.role is not Role.CLIENT:
+            raise TypeError("this is a server's connection: its session is `server`")
+        return cast("ClientSession", self.session)
+
+    @property
+    def server(self) -> ServerSession:
+        """The same for a server's. Raises `TypeError` on a client's connection."""
+        if self.role is not Role.SERVER:
+            raise TypeError("this is a client's connection: its session is `client`")
+        return cast("ServerSession", self.session)
 
     @property
     def conversation(self) -> Conversation:

@@ -21,6 +21,11 @@ __all__ = ["OPENAI_URL", "Endpoint", "check_headers"]
 
 OPENAI_URL: Final = "wss://api.openai.com/v1/realtime"
 
+PATH: Final = "/realtime"
+TRANSLATIONS_PATH: Final = "/realtime/translations"
+"""What the paths end with at which sessions are, and those that translate."""
+
+
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _SCHEMES: Final[dict[str, Literal["ws", "wss"]]] = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
@@ -163,7 +168,7 @@ class Endpoint(Struct, frozen=True):
                 credentials.append(BETA_HEADER)
         return cls._of(
             base_url,
-            suffix="/realtime/translations" if translates else "/realtime",
+            suffix=TRANSLATIONS_PATH if translates else PATH,
             parameters={name: value for name, value in parameters.items() if value is not None},
             headers=_merge(credentials, headers),
             subprotocols=subprotocols,

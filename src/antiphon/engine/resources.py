@@ -24,7 +24,7 @@ from antiphon.engine.dialects import read_client, said_twice
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import refusal_of
 
-__all__ = ["Resources"]
+__all__ = ["Resources", "command_of"]
 
 R = TypeVar("R")
 Q = TypeVar("Q")
@@ -74,7 +74,7 @@ class SessionResource(Generic[R]):
         """
         if not isinstance(session, Mapping):
             return self._send(m.SessionUpdate(session=session, event_id=event_id))
-        return self._send(_convert(m.SessionUpdate, event_id, session=_said_once(m.SessionUpdate, "session", session)))
+        return self._send(_convert(m.SessionUpdate, event_id, session=dict(session)))
 
 
 class ItemResource(Generic[R]):
@@ -189,9 +189,7 @@ class ResponseResource(Generic[R, Q]):
         Raises `LocalProtocolError` for a dict that does not fit.
         """
         if isinstance(response, Mapping):
-            return self._create(
-                _convert(m.ResponseCreate, event_id, response=_said_once(m.ResponseCreate, "response", response))
-            )
+            return self._create(_convert(m.ResponseCreate, event_id, response=response))
         return self._create(m.ResponseCreate(response=response, event_id=event_id))
 
     def cancel(self, *, response_id: str | UnsetType | None = UNSET, event_id: Given = UNSET) -> R:
@@ -223,50 +221,65 @@ class Resources(Generic[R, Q]):
         self.response = ResponseResource(send, create)
 
 
-def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
-    """An event of ``cls`` from plain JSON values; `LocalProtocolError` for what would be repaired or lost."""
-    given = {name: value for name, value in (*fields.items(), ("event_id", event_id)) if value is not UNSET}
-    _, given = read_client({"type": cls.type, **given})
-    event = convert_client_event(given)
-    if isinstance(event, Rejected):
-        raise LocalProtocolError(f"{cls.type}: {event.detail}", rule="R-E5")
-    if isinstance(event, Repaired) and event.problems:
-        problem = event.problems[0]
-        code = refusal_of(problem, given).detail(None).code
+def command_of(given: Mapping[str, object]) -> m.ClientEvent | m.UnknownEvent:
+    """The command in a dict, as the API reference shows it, in either notation; an `UnknownEvent` for a type that no
+    class describes. Raises `LocalProtocolError` for what would be repaired or lost, and for what a server says."""
+    name = given.get("type")
+    if not isinstance(name, str):
+        raise LocalProtocolError("a command is known by its type", rule="R-E1", code="invalid_event", param="type")
+    if name in m.SERVER_EVENTS:
+        raise LocalProtocolError(f"a client does not send {name}", rule="R-E6")
+    _, shaped = read_client(dict(given))
+    for field in ("session", "response"):
+        if isinstance(part := given.get(field), Mapping):
+            _check_said_once(name, field, part)
+    decoded = convert_client_event(shaped)
+    if isinstance(decoded, Rejected):
+        raise LocalProtocolError(f"{name}: {decoded.detail}", rule="R-E5")
+    if isinstance(decoded, Repaired) and decoded.problems:
+        problem = decoded.problems[0]
+        code = refusal_of(problem, shaped).detail(None).code
         raise LocalProtocolError(
-            f"{cls.type}: {problem.path}: {problem.message}",
+            f"{name}: {problem.path}: {problem.message}",
             rule="R-E5",
             code=code if isinstance(code, str) else None,
             param=problem.path[2:],
         )
-    if isinstance(event, Repaired):  # it holds an item or a tool of a type that only its vendor knows
-        event = cast(C, event.event)
+    # Without problems it is of a type that no class describes, or holds an item or a tool of one.
+    event = cast("m.ClientEvent | m.UnknownEvent", decoded.event if isinstance(decoded, Repaired) else decoded)
+    if isinstance(event, m.UnknownEvent):
+        return event
     try:
-        lost = next(_lost(given, to_builtins(event), "$"), None)
+        lost = next(_lost(shaped, to_builtins(event), "$"), None)
     except (ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"{cls.type} cannot be written as JSON", rule="R-E5") from error
+        raise LocalProtocolError(f"{name} cannot be written as JSON", rule="R-E5") from error
     if lost is not None:
         raise LocalProtocolError(
-            f"{cls.type}: {lost} is no known field; to send it all the same, send an UnknownEvent",
+            f"{name}: {lost} is no known field; to send it all the same, send an UnknownEvent",
             rule="R-E5",
             code="unknown_parameter",
             param=lost[2:],
         )
-    return cast(C, event)
+    return event
 
 
-def _said_once(cls: type[m.ClientEvent], field: str, given: Mapping[str, object]) -> dict[str, object]:
-    """The session or the response ``given``; `LocalProtocolError` if it says one thing in both notations."""
+def _convert(cls: type[C], event_id: Given, **fields: object) -> C:
+    """`command_of` for an event of ``cls``."""
+    given = {name: value for name, value in (*fields.items(), ("event_id", event_id)) if value is not UNSET}
+    return cast(C, command_of({"type": cls.type, **given}))
+
+
+def _check_said_once(name: str, field: str, given: Mapping[str, object]) -> None:
+    """Raises `LocalProtocolError` if the session or the response ``given`` says one thing in both notations."""
     twice = said_twice(given)
     if twice is not None:
         flat, nested = (f"{field}.{key}" for key in twice)
         raise LocalProtocolError(
-            f"{cls.type}: {flat} would be lost beside what is given in GA's notation; write it as {nested}, once",
+            f"{name}: {flat} would be lost beside what is given in GA's notation; write it as {nested}, once",
             rule="R-E5",
             code="unknown_parameter",
             param=flat,
         )
-    return dict(given)
 
 
 def _lost(given: object, kept: object, path: str) -> Iterator[str]:

@@ -42,6 +42,7 @@ from antiphon.engine.content import (
 from antiphon.engine.conversation import Conversation, Node
 from antiphon.engine.delivery import Deliveries
 from antiphon.engine.dialects import Dialect, session_to_ga, write_server
+from antiphon.engine.endpoint import PATH, TRANSLATIONS_PATH
 from antiphon.engine.errors import Fault, LocalProtocolError
 from antiphon.engine.hearing import Hearing
 from antiphon.engine.keys import in_beta, refusal_in_beta, unknown_in_beta
@@ -204,6 +205,11 @@ class ServerSession(Session, role=Role.SERVER):
     def converses(self) -> bool:
         """Whether the session has responses at all: one that only transcribes, or translates, has none (R-S9)."""
         return bool(self.settings["type"] == "realtime")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the path of a handshake ends with that asks for a session of this kind."""
+        return (PATH, TRANSLATIONS_PATH) if self.translates else (PATH,)
 
     @property
     def translates(self) -> bool:
