@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon import Session
 from antiphon.machines import STEPPERS, Row, Stateful, Table
 from antiphon.machines import Stepper as StepFunction
 
-from .strategies import BROKEN, examples, hostile_scripts, scripts, setups
-from .values import SIDES, Act, Setup, Stepper, with_stepper
+from .strategies import BROKEN, FRAGILE, ORDERLY, examples, hostile_scripts, scripts, setup_of, setups
+from .values import SIDES, Act, Setup, Stepper, script_of, with_stepper
 from .world import World
 
 SPEC = Path(__file__).resolve().parents[2] / "spec" / "machines"
@@ -153,3 +154,38 @@ def test_every_move_is_a_row_and_both_steppers_make_it(data: st.DataObject) -> N
 @given(st.data())
 def test_so_it_is_with_a_hostile_peer(data: st.DataObject) -> None:
     check_l08(data.draw(setups()), data.draw(hostile_scripts(30)))
+
+
+# -- guards ------------------------------------------------------------------------------------------------------------
+
+
+def _all_of(engine: Session) -> tuple[object, int]:
+    return engine.snapshot(engine.now), len(engine.out)
+
+
+def _watched(asked: set[tuple[str, str | None]]) -> StepFunction:
+    """The compiled stepper, and each guard is seen to leave the whole engine as it is."""
+
+    def step(table: Table, obj: Stateful, on: str, engine: object, event: object) -> Row | None:
+        assert isinstance(engine, Session)
+        for row in table.cells[obj.state].get(on, ()):
+            before = _all_of(engine)
+            holds = row.guard is None or row.guard(obj, engine, event)
+            assert _all_of(engine) == before, f"{row.guard_name} of {table.name} writes"
+            if holds:
+                asked.add((table.name, row.guard_name))
+                obj.state = row.dest or obj.state
+                if row.effect is not None:
+                    row.effect(obj, engine, event)
+                return row
+        return None
+
+    return step
+
+
+def test_a_guard_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[tuple[str, str | None]] = set()
+    monkeypatch.setitem(cast(dict[str, object], STEPPERS), "compiled", _watched(asked))
+    for seed in range(120):
+        World(setup_of(seed)).play(script_of(seed, 40, (BROKEN, FRAGILE, ORDERLY)[seed % 3])).finish()
+    assert len(asked) > 30, "or too few of them were asked"

@@ -270,8 +270,7 @@ def _check_l09(setup: Setup, script: list[Act]) -> None:
 
 def test_l09_sees_a_server_that_refuses_what_is_right() -> None:
     def refuse(session: antiphon.ServerSession, event: m.InputAudioBufferClear) -> None:
-        session.refused = Refusal("invalid_event", {"detail": "no"})
-        session.refuse(event)
+        session.refuse(event, Refusal("invalid_event", {"detail": "no"}))
 
     shows_red(_check_l09, _handler(serving.HANDLERS, m.InputAudioBufferClear, refuse))
 

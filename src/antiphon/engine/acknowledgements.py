@@ -108,6 +108,10 @@ class Acknowledgements:
         if len(self._pending) > self._session.config.limits.pending_commands:
             self._pending.popleft()
 
+    def awaits(self, command: str) -> bool:
+        """Whether a ``command`` that names no item is unanswered."""
+        return any(pending.type == command for pending in self._pending)
+
     def answered(self, command: str, event: object, *, key: str | None = None, shape: str = "") -> Pending | None:
         """The answer to a ``command`` came: which of them, one that names this ``key`` before one that leaves it to the
         server. None when none is pending that it fits."""

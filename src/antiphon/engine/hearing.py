@@ -56,12 +56,9 @@ class Hearing:
         session.speech_item_id = None
         session.speech_cleared = False
 
-    def take_audio(self) -> None:
+    def take_audio(self, audio: bytes) -> None:
         """Audio of the client that passed its checks."""
         session = self._session
-        audio = session.heard
-        assert audio is not None  # the guard of this row
-        session.heard = None
         start, whole = session.input_audio.append_audio(audio)
         session.act(InputAudio(whole, start))
 

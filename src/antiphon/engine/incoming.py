@@ -49,11 +49,15 @@ class SessionRules:
         """A sideband announces nothing; its client is ready at once."""
 
     @staticmethod
-    def update_is_pending(_place: Place, session: ClientSession, event: m.SessionUpdated) -> bool:
+    def update_is_pending(_place: Place, session: ClientSession, _event: m.SessionUpdated) -> bool:
+        return session.acknowledgements.awaits("session.update")
+
+    @staticmethod
+    def adopt_answer(place: Place, session: ClientSession, event: m.SessionUpdated) -> None:
         pending = session.acknowledgements.answered("session.update", event)
-        if pending is not None:
-            session.renewal.accepted(pending, event)
-        return pending is not None
+        assert pending is not None  # the guard of this row
+        session.renewal.accepted(pending, event)
+        SessionRules.adopt(place, session, event)
 
     @staticmethod
     def adopt(_place: Place, session: ClientSession, event: m.SessionCreated | m.SessionUpdated) -> None:
@@ -103,13 +107,11 @@ class InputAudioBufferRules:
 
     @staticmethod
     def is_our_commit(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> bool:
-        if session.timeout_item_id == event.item_id:
-            return False
-        return session.acknowledgements.answered("input_audio_buffer.commit", event) is not None
+        return session.timeout_item_id != event.item_id and session.acknowledgements.awaits("input_audio_buffer.commit")
 
     @staticmethod
-    def clear_is_pending(_place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> bool:
-        return session.acknowledgements.answered("input_audio_buffer.clear", event) is not None
+    def clear_is_pending(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> bool:
+        return session.acknowledgements.awaits("input_audio_buffer.clear")
 
     @staticmethod
     def speech_started(_place: Place, session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
@@ -122,35 +124,26 @@ class InputAudioBufferRules:
         session.speech_end_ms = event.audio_end_ms if isinstance(event.audio_end_ms, int) else None
 
     @staticmethod
-    def committed(place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
+    def committed(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
         session.input_audio.commit(session.speech_end_ms)
-        InputAudioBufferRules.commit_answered(place, session, event)
+        _committed(session, event)
 
     @staticmethod
     def commit_answered(_place: Place, session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
         """What our commit took was counted when it was sent; what was appended since is the next turn's."""
-        timed_out = session.timeout_item_id == event.item_id
-        session.committed_item_ids[event.item_id] = timed_out
-        while len(session.committed_item_ids) > session.config.limits.early_transcripts:
-            del session.committed_item_ids[next(iter(session.committed_item_ids))]
-        # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
-        session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
-        spoken = session.conversation.get(event.item_id)
-        if spoken is not None:
-            spoken.idle_timeout = timed_out
-        if spoken is not None and spoken.state == "hearing":
-            session.step(CONVERSATION_ITEM, spoken, "internal.committed", event)
-            del session.committed_item_ids[event.item_id]
+        session.acknowledgements.answered("input_audio_buffer.commit", event)
+        _committed(session, event)
 
     @staticmethod
-    def cleared(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
+    def cleared(_place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> None:
+        session.acknowledgements.answered("input_audio_buffer.clear", event)
         session.announced_item_id = session.speech_end_ms = None
 
     @staticmethod
-    def cleared_unasked(place: Place, session: ClientSession, event: m.InputAudioBufferCleared) -> None:
+    def cleared_unasked(_place: Place, session: ClientSession, _event: m.InputAudioBufferCleared) -> None:
         """Somebody else asked for it: what we appended is gone all the same."""
         session.input_audio.clear()
-        InputAudioBufferRules.cleared(place, session, event)
+        session.announced_item_id = session.speech_end_ms = None
 
     @staticmethod
     def timeout_triggered(_place: Place, session: ClientSession, event: m.InputAudioBufferTimeoutTriggered) -> None:
@@ -164,6 +157,23 @@ class InputAudioBufferRules:
 
 
 INPUT_AUDIO_BUFFER = build("input_audio_buffer", InputAudioBufferRules, role="client")
+
+
+def _committed(session: ClientSession, event: m.InputAudioBufferCommitted) -> None:
+    """A turn of the user has its item's id."""
+    timed_out = session.timeout_item_id == event.item_id
+    session.committed_item_ids[event.item_id] = timed_out
+    while len(session.committed_item_ids) > session.config.limits.early_transcripts:
+        del session.committed_item_ids[next(iter(session.committed_item_ids))]
+    # A manual commit during speech uses the announced id up; the speech goes on under another (R-I2).
+    session.announced_item_id = session.speech_end_ms = session.timeout_item_id = None
+    spoken = session.conversation.get(event.item_id)
+    if spoken is not None:
+        spoken.idle_timeout = timed_out
+    if spoken is not None and spoken.state == "hearing":
+        session.step(CONVERSATION_ITEM, spoken, "internal.committed", event)
+        del session.committed_item_ids[event.item_id]
+
 
 # -- output audio buffer, MCP ------------------------------------------------------------------------------------------
 

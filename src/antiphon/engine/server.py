@@ -106,14 +106,12 @@ class ServerSession(Session, role=Role.SERVER):
         "dialect",
         "finished_responses",
         "has_spoken",
-        "heard",
         "hearing",
         "input_audio",
         "output_format",
         "place",
         "rate_limits",
         "recordings",
-        "refused",
         "remote",
         "responder",
         "responses",
@@ -168,8 +166,6 @@ class ServerSession(Session, role=Role.SERVER):
         self.speech_cleared = False
         self.has_spoken = False
         self.rate_limits: tuple[m.RateLimit, ...] = config.rate_limits
-        self.refused: Refusal | None = None
-        self.heard: bytes | None = None
         self._settings_changed()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -260,25 +256,30 @@ class ServerSession(Session, role=Role.SERVER):
         if event.type in m.CLIENT_EVENTS:
             self._take(event, raw)
         else:
-            self.refused = Refusal("invalid_event_direction", {"value": event.type})
-            self.refuse(event)
+            self.refuse(event, Refusal("invalid_event_direction", {"value": event.type}))
         return self.leave()
 
     def _take(self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed, raw: bytes | str) -> None:
         """Let an event of a client work, once its envelope is right."""
+        refusal = self._problem_with(event, raw)
+        if refusal is not None:
+            self.refuse(event, refusal)
+        else:
+            HANDLERS[type(event)](self, event)
+
+    def _problem_with(
+        self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent | m.Malformed, raw: bytes | str
+    ) -> Refusal | None:
+        """Why an event is refused whatever it is about."""
         event_id = event.event_id
         if isinstance(event_id, str) and len(event_id) > _MOST_EVENT_ID:
             fields = {"param": "event_id", "maximum": _MOST_EVENT_ID, "length": len(event_id)}
-            self.refused = Refusal("string_above_max_length", fields)
-        elif type(event) not in HANDLERS or _step_type(event) not in self.supported:
-            self.refused = self._unsupported(event.type)
-        elif isinstance(event, m.SessionUpdate | m.ResponseCreate):
-            unknown = unknown_in_beta if self.dialect == "beta" else unknown_parameter
-            self.refused = unknown(raw, event)
-        if self.refused is not None:
-            self.refuse(event)
-        else:
-            HANDLERS[type(event)](self, event)
+            return Refusal("string_above_max_length", fields)
+        if type(event) not in HANDLERS or _step_type(event) not in self.supported:
+            return self._unsupported(event.type)
+        if isinstance(event, m.SessionUpdate | m.ResponseCreate):
+            return (unknown_in_beta if self.dialect == "beta" else unknown_parameter)(raw, event)
+        return None
 
     def _unsupported(self, event_type: str) -> Refusal:
         return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self.supported)})
@@ -290,11 +291,10 @@ class ServerSession(Session, role=Role.SERVER):
             self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
             return
         if text.kind == "depth":
-            self.refused = Refusal("invalid_event_depth", {"maximum": self.config.limits.json_depth})
+            self.refuse(text, Refusal("invalid_event_depth", {"maximum": self.config.limits.json_depth}))
         else:
             detail = "The 'type' field is missing." if text.kind == "type" else "The event is no JSON object."
-            self.refused = Refusal("invalid_event", {"detail": detail})
-        self.refuse(text)
+            self.refuse(text, Refusal("invalid_event", {"detail": detail}))
 
     def _repaired(self, repaired: Repaired, raw: bytes | str) -> None:
         """What a client would repair, a server refuses: nothing is guessed at (R-E5, R-E6)."""
@@ -310,16 +310,14 @@ class ServerSession(Session, role=Role.SERVER):
         self.act(Deliver(event, raw))
         problems = event.problems if isinstance(event, m.Malformed) else repaired.problems
         if event.type in m.SERVER_EVENTS:
-            self.refused = Refusal("invalid_event_direction", {"value": event.type})
+            self.refuse(event, Refusal("invalid_event_direction", {"value": event.type}))
         elif _step_type(event) not in self.supported:
-            self.refused = self._unsupported(event.type)
+            self.refuse(event, self._unsupported(event.type))
         elif problems:
             why = refusal_in_beta if self.dialect == "beta" else refusal_of
-            self.refused = why(problems[0], repaired.data)
+            self.refuse(event, why(problems[0], repaired.data))
         else:
             self._take(event, raw)
-            return
-        self.refuse(event)
 
     # -- events out ----------------------------------------------------------------------------------------------------
 
@@ -361,13 +359,11 @@ class ServerSession(Session, role=Role.SERVER):
         elif (told := write_server(to_builtins(event))) is not None:
             self.act(TransmitMessage(encode_json(told)))
 
-    def refuse(self, event: object) -> None:
-        """Answer ``event`` with the error that `refused` says."""
-        assert self.refused is not None  # set by whoever refuses
+    def refuse(self, event: object, refusal: Refusal) -> None:
+        """Answer ``event`` with an error."""
         event_id = getattr(event, "event_id", None)
-        refused = in_beta(self.refused) if self.dialect == "beta" else self.refused
+        refused = in_beta(refusal) if self.dialect == "beta" else refusal
         self.say(m.Error(error=refused.detail(event_id if isinstance(event_id, str) else None)))
-        self.refused = None
 
     def speak(self, dialect: Dialect) -> None:
         """Speak and understand ``dialect`` from here on."""
@@ -481,8 +477,7 @@ class ServerSession(Session, role=Role.SERVER):
         if not size or size % width:
             raise LocalProtocolError(f"{size} bytes are no whole samples of {width} bytes", rule="R-I6")
         self.enter(now)
-        self.heard = bytes(pcm)
-        self.hearing.take_audio()
+        self.hearing.take_audio(bytes(pcm))
         return self.leave()
 
     def audio_played(self, item_id: str, content_index: int, samples: int, now: Instant) -> Actions:

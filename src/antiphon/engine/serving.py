@@ -8,7 +8,7 @@ is refused by the handler with an entry of ``spec/errors.toml``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET, structs
 
@@ -28,6 +28,22 @@ from antiphon.messages.beta import CLIENT_VIEWS
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
+
+
+class Update(NamedTuple):
+    """A `session.update`, its session as JSON, and why it is refused, None if it is not."""
+
+    event: m.SessionUpdate
+    session: dict[str, Any]
+    refusal: Refusal | None
+
+
+class Append(NamedTuple):
+    """An append, its audio, and why it is refused, None if it is not."""
+
+    event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend
+    audio: bytes
+    refusal: Refusal | None
 
 
 def say(_obj: object, session: ServerSession, event: m.ServerEvent) -> None:
@@ -50,23 +66,18 @@ class SessionRules:
         session.say(m.SessionCreated(session=session.configuration))
 
     @staticmethod
-    def update_is_acceptable(_place: Place, session: ServerSession, event: m.SessionUpdate) -> bool:
-        if session.translates:
-            session.refused = translation.problem_with_update(event.session)
-        else:
-            session.refused = problem_with_update(
-                session.settings, to_builtins(event.session), has_spoken=session.has_spoken
-            )
-        return session.refused is None
+    def update_is_acceptable(_place: Place, _session: ServerSession, update: Update) -> bool:
+        return update.refusal is None
 
     @staticmethod
-    def apply_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
-        session.apply(to_builtins(event.session))
+    def apply_update(_place: Place, session: ServerSession, update: Update) -> None:
+        session.apply(update.session)
         session.say(m.SessionUpdated(session=session.configuration))
 
     @staticmethod
-    def refuse_update(_place: Place, session: ServerSession, event: m.SessionUpdate) -> None:
-        session.refuse(event)
+    def refuse_update(_place: Place, session: ServerSession, update: Update) -> None:
+        assert update.refusal is not None  # the guard of the row before
+        session.refuse(update.event, update.refusal)
 
     @staticmethod
     def end(_place: Place, session: ServerSession, event: m.Error) -> None:
@@ -88,18 +99,16 @@ class SessionRules:
     translate_audio = staticmethod(say)
 
     @staticmethod
-    def audio_is_acceptable(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> bool:
-        return InputAudioBufferRules.audio_is_acceptable(place, session, event)
+    def audio_is_acceptable(_place: Place, _session: ServerSession, append: Append) -> bool:
+        return append.refusal is None
 
     @staticmethod
-    def append(_place: Place, session: ServerSession, _event: m.SessionInputAudioBufferAppend) -> None:
-        session.hearing.take_audio()
+    def append(_place: Place, session: ServerSession, append: Append) -> None:
+        session.hearing.take_audio(append.audio)
 
     @staticmethod
-    def refuse_append(place: Place, session: ServerSession, event: m.SessionInputAudioBufferAppend) -> None:
-        if place.state == "closing":
-            session.refused = Refusal("translation_is_closing")
-        session.refuse(event)
+    def refuse_append(_place: Place, session: ServerSession, append: Append) -> None:
+        session.refuse(append.event, append.refusal or Refusal("translation_is_closing"))
 
     @staticmethod
     def end_translation(_place: Place, session: ServerSession, event: m.SessionClosed) -> None:
@@ -129,31 +138,13 @@ class InputAudioBufferRules:
     def cleared(_place: Place, session: ServerSession, event: m.InputAudioBufferCleared) -> None:
         session.say(event)
 
-    @staticmethod
-    def audio_is_acceptable(
-        _place: Place, session: ServerSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend
-    ) -> bool:
-        session.refused = None
-        audio = decode_base64(event.audio)
-        if audio is None:
-            session.refused = Refusal("invalid_audio", {"param": "audio", "detail": "expected base64"})
-        elif len(audio) % session.input_audio.format.bytes_per_sample:
-            session.refused = Refusal(
-                "invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"}
-            )
-        elif len(audio) > session.config.limits.append_audio_bytes:
-            most = session.config.limits.append_audio_bytes
-            session.refused = Refusal("audio_too_long", {"maximum": most, "length": len(audio)})
-        session.heard = audio if session.refused is None else None
-        return session.refused is None
+    audio_is_acceptable = staticmethod(SessionRules.audio_is_acceptable)
+    append = staticmethod(SessionRules.append)
 
     @staticmethod
-    def append(_place: Place, session: ServerSession, _event: m.InputAudioBufferAppend) -> None:
-        session.hearing.take_audio()
-
-    @staticmethod
-    def refuse_append(_place: Place, session: ServerSession, event: m.InputAudioBufferAppend) -> None:
-        session.refuse(event)
+    def refuse_append(_place: Place, session: ServerSession, append: Append) -> None:
+        assert append.refusal is not None  # the guard of the row before
+        session.refuse(append.event, append.refusal)
 
     @staticmethod
     def holds_enough(_place: Place, session: ServerSession, _event: m.InputAudioBufferCommit) -> bool:
@@ -167,8 +158,7 @@ class InputAudioBufferRules:
     def refuse_commit(_place: Place, session: ServerSession, event: m.InputAudioBufferCommit) -> None:
         ledger = session.input_audio
         fields: dict[str, object] = {"minimum_ms": MINIMUM_COMMIT_MS, "buffered_ms": float(ledger.uncommitted_ms)}
-        session.refused = Refusal("input_audio_buffer_commit_empty", fields)
-        session.refuse(event)
+        session.refuse(event, Refusal("input_audio_buffer_commit_empty", fields))
 
     @staticmethod
     def clear(place: Place, session: ServerSession, _event: m.InputAudioBufferClear) -> None:
@@ -212,8 +202,7 @@ class ResponseRules:
     def refuse_begin(_record: ResponseRecord, session: ServerSession, event: object) -> None:
         active = session.default_response
         assert active is not None  # the guard of the row before
-        session.refused = Refusal("conversation_already_has_active_response", {"response_id": active.id})
-        session.refuse(event)
+        session.refuse(event, Refusal("conversation_already_has_active_response", {"response_id": active.id}))
 
     @staticmethod
     def cancel(record: ResponseRecord, session: ServerSession, reason: object) -> None:
@@ -349,18 +338,43 @@ TRANSCRIPTION = build("transcription", TranscriptionRules, role="server")
 
 def on_session_update(session: ServerSession, event: m.SessionUpdate) -> None:
     """`session.update`"""
-    session.step(SESSION, session.place, event.step_type, event)
+    update = to_builtins(event.session)
+    if session.translates:
+        refusal = translation.problem_with_update(event.session)
+    else:
+        refusal = problem_with_update(session.settings, update, has_spoken=session.has_spoken)
+    session.step(SESSION, session.place, event.step_type, Update(event, update, refusal))
 
 
-def on_translation(session: ServerSession, event: m.SessionInputAudioBufferAppend | m.SessionClose) -> None:
-    """The events of a translation's client."""
+def on_translated_audio(session: ServerSession, event: m.SessionInputAudioBufferAppend) -> None:
+    """`session.input_audio_buffer.append`"""
+    session.step(SESSION, session.place, event.type, _appended(session, event))
+
+
+def on_session_close(session: ServerSession, event: m.SessionClose) -> None:
+    """`session.close`"""
     session.step(SESSION, session.place, event.type, event)
 
 
-def on_input_audio_buffer(
-    session: ServerSession, event: m.InputAudioBufferAppend | m.InputAudioBufferCommit | m.InputAudioBufferClear
-) -> None:
-    """`input_audio_buffer.*`"""
+def on_append(session: ServerSession, event: m.InputAudioBufferAppend) -> None:
+    """`input_audio_buffer.append`"""
+    session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, _appended(session, event))
+
+
+def _appended(session: ServerSession, event: m.InputAudioBufferAppend | m.SessionInputAudioBufferAppend) -> Append:
+    audio, most = decode_base64(event.audio), session.config.limits.append_audio_bytes
+    if audio is None:
+        return Append(event, b"", Refusal("invalid_audio", {"param": "audio", "detail": "expected base64"}))
+    refusal = None
+    if len(audio) % session.input_audio.format.bytes_per_sample:
+        refusal = Refusal("invalid_audio", {"param": "audio", "detail": "expected a whole number of samples"})
+    elif len(audio) > most:
+        refusal = Refusal("audio_too_long", {"maximum": most, "length": len(audio)})
+    return Append(event, audio, refusal)
+
+
+def on_input_audio_buffer(session: ServerSession, event: m.InputAudioBufferCommit | m.InputAudioBufferClear) -> None:
+    """`input_audio_buffer.commit`, `.clear`"""
     session.step(INPUT_AUDIO_BUFFER, session.detector, event.type, event)
 
 
@@ -372,36 +386,35 @@ def on_output_clear(session: ServerSession, event: m.OutputAudioBufferClear) -> 
         session.deliveries.clear(cuts)
         session.deliveries.truncate(cuts)
         return
-    session.refused = Refusal(
-        "invalid_value", {"value": event.type, "supported": "only over WebRTC and SIP", "param": "type"}
+    session.refuse(
+        event,
+        Refusal("invalid_value", {"value": event.type, "supported": "only over WebRTC and SIP", "param": "type"}),
     )
-    session.refuse(event)
 
 
 def on_item_create(session: ServerSession, event: m.ConversationItemCreate) -> None:
     """`conversation.item.create`"""
     item = event.item
-    session.refused = problem_with_item(session, item)
-    if session.refused is None:
-        audio = audio_of(item) if session.config.retain_input_audio else {}
-        item = completed(session, item)
-        placement = session.conversation.insert(item, event.previous_item_id)
-        if placement is None:
-            session.refused = Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id})
-        else:
-            for index, part in audio.items():
-                session.recordings.add(placement.node.id, index, session.input_audio.format, part)
-            session.add(placement.node, item)
-            return
-    session.refuse(event)
+    refusal = problem_with_item(session, item)
+    if refusal is not None:
+        session.refuse(event, refusal)
+        return
+    audio = audio_of(item) if session.config.retain_input_audio else {}
+    item = completed(session, item)
+    placement = session.conversation.insert(item, event.previous_item_id)
+    if placement is None:
+        session.refuse(event, Refusal("item_create_invalid_previous_item_id", {"item_id": event.previous_item_id}))
+        return
+    for index, part in audio.items():
+        session.recordings.add(placement.node.id, index, session.input_audio.format, part)
+    session.add(placement.node, item)
 
 
 def on_item_delete(session: ServerSession, event: m.ConversationItemDelete) -> None:
     """`conversation.item.delete`"""
     node = session.conversation.get(event.item_id)
     if node is None:
-        session.refused = Refusal("item_delete_invalid_item_id", {"item_id": event.item_id})
-        session.refuse(event)
+        session.refuse(event, Refusal("item_delete_invalid_item_id", {"item_id": event.item_id}))
     else:
         session.step(
             CONVERSATION_ITEM, node, "conversation.item.deleted", m.ConversationItemDeleted(item_id=event.item_id)
@@ -412,8 +425,7 @@ def on_item_retrieve(session: ServerSession, event: m.ConversationItemRetrieve) 
     """`conversation.item.retrieve`"""
     node = session.conversation.get(event.item_id)
     if node is None:
-        session.refused = Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id})
-        session.refuse(event)
+        session.refuse(event, Refusal("item_retrieve_invalid_item_id", {"item_id": event.item_id}))
     else:
         answer = m.ConversationItemRetrieved(item=shown(session, node))
         session.step(CONVERSATION_ITEM, node, "conversation.item.retrieved", answer)
@@ -424,15 +436,16 @@ def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) 
     node = session.conversation.get(event.item_id)
     spoken = session.spoken.get(event.item_id)
     if node is None:
-        session.refused = Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id})
+        session.refuse(event, Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id}))
     elif event.content_index < 0 or event.audio_end_ms < 0:
         param = "content_index" if event.content_index < 0 else "audio_end_ms"
         fields = {"param": param, "minimum": 0, "value": getattr(event, param)}
-        session.refused = Refusal("integer_below_min_value", fields)
+        session.refuse(event, Refusal("integer_below_min_value", fields))
     elif spoken is None or event.content_index != 0:
-        session.refused = Refusal("unsupported_content_type")
+        session.refuse(event, Refusal("unsupported_content_type"))
     elif event.audio_end_ms > spoken.ms:
-        session.refused = Refusal("truncate_too_long", {"actual_ms": spoken.ms, "audio_end_ms": event.audio_end_ms})
+        fields = {"actual_ms": spoken.ms, "audio_end_ms": event.audio_end_ms}
+        session.refuse(event, Refusal("truncate_too_long", fields))
     else:
         session.step(
             CONVERSATION_ITEM,
@@ -442,18 +455,16 @@ def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) 
                 item_id=event.item_id, content_index=event.content_index, audio_end_ms=event.audio_end_ms
             ),
         )
-        return
-    session.refuse(event)
 
 
 def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     """`response.create`"""
     params = event.response or None
-    session.refused = None if params is None else problem_with_params(params)
-    if session.refused is None and params is not None and params.input:
-        session.refused = problem_with_input(session, params.input)
-    if session.refused is not None:
-        session.refuse(event)
+    refusal = None if params is None else problem_with_params(params)
+    if refusal is None and params is not None and params.input:
+        refusal = problem_with_input(session, params.input)
+    if refusal is not None:
+        session.refuse(event, refusal)
     else:
         session.responder.request("client", params, event)
 
@@ -465,15 +476,14 @@ def on_response_cancel(session: ServerSession, event: m.ResponseCancel) -> None:
     else:
         record = session.default_response
     if record is None or not record.is_open:
-        session.refused = Refusal("response_cancel_not_active")
-        session.refuse(event)
+        session.refuse(event, Refusal("response_cancel_not_active"))
     else:
         session.step(RESPONSE, record, "response.cancel", event)
 
 
 HANDLERS: dict[type[object], Callable[..., None]] = {
     m.SessionUpdate: on_session_update,
-    m.InputAudioBufferAppend: on_input_audio_buffer,
+    m.InputAudioBufferAppend: on_append,
     m.InputAudioBufferCommit: on_input_audio_buffer,
     m.InputAudioBufferClear: on_input_audio_buffer,
     m.OutputAudioBufferClear: on_output_clear,
@@ -483,8 +493,8 @@ HANDLERS: dict[type[object], Callable[..., None]] = {
     m.ConversationItemTruncate: on_item_truncate,
     m.ResponseCreate: on_response_create,
     m.ResponseCancel: on_response_cancel,
-    m.SessionInputAudioBufferAppend: on_translation,
-    m.SessionClose: on_translation,
+    m.SessionInputAudioBufferAppend: on_translated_audio,
+    m.SessionClose: on_session_close,
 }
 """What each event of a client does to a server."""
 

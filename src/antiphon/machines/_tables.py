@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "452b0ecf10e39c332f3898a77801193603d00988f768cd7918b6d0992cf27965"
+DIGEST: Final = "a40b05c1abd7c4da880a75c9cf9785436af2e0dad8c0dbb30f99532f4e11044b"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3133,7 +3133,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("open", "closing", "expired"),
                 dest=None,
                 guard="update_is_pending",
-                effect="adopt",
+                effect="adopt_answer",
                 rule="R-S2",
                 report=False,
                 role="client",
