@@ -36,7 +36,7 @@ class Application(Link):
         self.settled: list[RequestSettled] = []
         self.created: dict[str, None] = {}
         """The items that the application made under names of its own, and does not want deleted."""
-        self._calls: list[str] = []
+        self._called: dict[str, str] = {}  # the item of each call
         self._parts: dict[tuple[str, int], _Part] = {}
         self._stops: list[StopAudio] = []
         self._made = 0
@@ -53,8 +53,12 @@ class Application(Link):
             self.settled.append(action)
         elif isinstance(action, Deliver) and isinstance(action.event, m.ResponseOutputItemDone):
             item = action.event.item
-            if isinstance(item, m.FunctionCallItem) and isinstance(item.call_id, str):
-                self._calls.append(item.call_id)
+            if (
+                isinstance(item, m.FunctionCallItem)
+                and isinstance(item.call_id, str)
+                and self.engines["client"].conversation.get(str(item.id)) is not None  # and not out of band
+            ):
+                self._called[item.call_id] = str(item.id)
 
     def command(self, event: m.ClientEvent) -> Outcome:
         """The application sends ``event``."""
@@ -72,6 +76,12 @@ class Application(Link):
         no name; so the application has to remember what it deleted itself."""
         gone = self._deleted if self.setup.transport == "sideband" else ()
         return [node.id for node in self.client.conversation if node.id not in gone]
+
+    @property
+    def _calls(self) -> list[str]:
+        """The calls that may get an output, as far as the application has to know it, see `_items`."""
+        gone = self._deleted if self.setup.transport == "sideband" else ()
+        return [call_id for call_id, item_id in self._called.items() if item_id not in gone]
 
     def _name(self, prefix: str) -> str:
         self._made += 1
@@ -93,7 +103,7 @@ class Application(Link):
         call_id = self._name("call")
         item = m.FunctionCallItem(id=self._name("mine"), name="look_up", call_id=call_id, arguments="{}")
         if not isinstance(self.command(m.ConversationItemCreate(item=item)), Refused):
-            self._calls.append(call_id)
+            self._called[call_id] = str(item.id)
 
     def do_output(self, act: Act) -> None:
         """The output of a call."""

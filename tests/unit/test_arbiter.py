@@ -373,6 +373,18 @@ def test_a_call_that_the_end_of_its_response_leaves_out_is_owed_all_the_same() -
     assert sent_types(talk.outputs("c2")) == ["conversation.item.create", "response.create"]
 
 
+def test_a_call_that_was_deleted_before_its_response_ended_is_none() -> None:
+    """R-C7"""
+    talk = Talk()
+    talk.created("r1")
+    talk.generates("r1", call("c1"))
+    talk.say(m.ConversationItemDelete(item_id="item_c1"))
+    talk.hear("conversation.item.deleted", item_id="item_c1")
+    talk.done("r1", output=[{**call("c1"), "status": "completed"}])
+    assert not talk.client.knows_call("c1")
+    assert list(talk.client.arbiter.owed) == []
+
+
 def test_the_output_of_a_call_that_was_deleted_is_not_waited_for() -> None:
     talk = Talk()
     talk.calls("r1", "c1", "c2")

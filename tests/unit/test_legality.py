@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from antiphon import Limits, LocalProtocolError
 from antiphon import messages as m
@@ -604,6 +605,31 @@ def test_before_a_socket_what_waits_counts_as_done() -> None:
     talk.outputs("c1")
     output = m.FunctionCallOutputItem(call_id="c2", output="")
     assert talk.refused(m.ConversationItemCreate(item=output)).rule == "R-C12"
+
+
+def _call(id: Any = "i_c1") -> m.ConversationItemCreate:
+    return m.ConversationItemCreate(item=m.FunctionCallItem(id=id, name="f", call_id="c1", arguments="{}"))
+
+
+_OUTPUT = m.ConversationItemCreate(item=m.FunctionCallOutputItem(call_id="c1", output="12"))
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["that waits", "that is unanswered"])
+def test_an_output_does_not_answer_a_call_that_is_about_to_be_deleted(begun: bool) -> None:
+    """R-C12"""
+    talk = Talk(begun=begun)
+    talk.say(_call())
+    talk.say(_OUTPUT)
+    talk.say(m.ConversationItemDelete(item_id="i_c1"))
+    assert talk.refused(_OUTPUT).code == "invalid_tool_call_id"
+    talk.say(_call())
+    talk.say(_OUTPUT)
+
+
+def test_an_output_answers_a_call_whose_item_the_server_names() -> None:
+    talk = Talk()
+    talk.say(_call(id=UNSET))
+    talk.say(_OUTPUT)
 
 
 # -- conversation.item.truncate ----------------------------------------------------------------------------------------

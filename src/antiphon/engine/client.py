@@ -161,7 +161,8 @@ class ClientSession(Session, role=Role.CLIENT):
         self.mcp_work: dict[str, McpWork] = {}
         self.approval_requests: dict[str, m.McpApprovalRequestItem] = {}
         self.approvals_given: dict[str, None] = {}
-        self.calls: dict[str, None] = {}
+        self.calls: dict[str, str] = {}
+        """The calls that an output may name, and their items; "" for one whose name the server will choose."""
         self.committed_item_ids: dict[str, bool] = {}  # those whose item is to come: whether silence was committed
         self.announced_item_id: str | None = None
         self.timeout_item_id: str | None = None
@@ -743,7 +744,7 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def _know_call(self, item: m.FunctionCallItem) -> None:
         if isinstance(item.call_id, str):
-            self.calls[item.call_id] = None
+            self.calls[item.call_id] = item.id or ""
             if len(self.calls) > self.config.limits.conversation_items:
                 del self.calls[next(iter(self.calls))]
 
@@ -832,15 +833,23 @@ class ClientSession(Session, role=Role.CLIENT):
         return known
 
     def knows_call(self, call_id: str) -> bool:
-        """Whether an output may name this call."""
-        if call_id in self.calls:
-            return True
-        return any(
-            isinstance(event, m.ConversationItemCreate)
-            and isinstance(event.item, m.FunctionCallItem)
-            and event.item.call_id == call_id
-            for event in self._waiting()
-        )
+        """Whether an output may name this call: its item is a member, or about to be one, and not about to be
+        deleted by us."""
+        item_id = self.calls.get(call_id)
+        known = item_id is not None
+        for pending in self.acknowledgements.unanswered():
+            if pending.key is not None and pending.key == item_id:
+                known = pending.type != "conversation.item.delete"
+        for event in self._waiting():
+            if isinstance(event, m.ConversationItemDelete) and event.item_id == item_id:
+                known = False
+            elif (
+                isinstance(event, m.ConversationItemCreate)
+                and isinstance(event.item, m.FunctionCallItem)
+                and event.item.call_id == call_id
+            ):
+                known, item_id = True, event.item.id or ""
+        return known
 
     def _waiting(self) -> Iterator[m.ClientEvent]:
         """The commands that wait for a socket, oldest first."""

@@ -292,10 +292,14 @@ RESPONSE = build("response", ResponseRules, role="client")
 
 
 def _calls_of(record: ResponseRecord, session: ClientSession, output: Sequence[m.Item]) -> Iterator[m.FunctionCallItem]:
-    """The completed calls of a response: those that its end lists, and those that it leaves out although they were
-    completed before (R-Q11; some servers list nothing)."""
+    """The completed calls of a response: those that its end lists, but for deleted ones (R-C7), and those that it
+    leaves out although they were completed before (R-Q11; some servers list nothing)."""
     for item in output:
-        if isinstance(item, m.FunctionCallItem) and item.status in ("completed", UNSET):
+        if (
+            isinstance(item, m.FunctionCallItem)
+            and item.status in ("completed", UNSET)
+            and not session.conversation.is_deleted(item.id or "")
+        ):
             yield item
     listed = {item.id for item in output}
     for item_id in record.item_ids:

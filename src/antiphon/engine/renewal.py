@@ -208,7 +208,7 @@ class Renewal:
         if self._keeps_history:
             session.conversation.renew(make_portable)
             known = session.conversation if self._gives_history else ()
-            session.calls = {call_id: None for node in known if (call_id := call_of(node)) is not None}
+            session.calls = {call_id: node.id for node in known if (call_id := call_of(node)) is not None}
             for node in session.conversation:
                 given = self._gives_history and item_of(node, session.calls) is not None
                 node.held_as = "text" if given else "nothing"

@@ -130,7 +130,7 @@ class ClientState(Struct, frozen=True):
     mcp_work: list[McpProgress]
     approval_requests: list[McpApprovalRequestItem]
     approvals_given: list[str]
-    calls: list[str]
+    calls: dict[str, str]
     committed_item_ids: dict[str, bool]
     announced_item_id: str | None
     timeout_item_id: str | None
@@ -318,7 +318,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         mcp_work=list(session.mcp.values()),
         approval_requests=list(session.approvals),
         approvals_given=list(session.approvals_given),
-        calls=list(session.calls),
+        calls=dict(session.calls),
         committed_item_ids=dict(session.committed_item_ids),
         announced_item_id=session.announced_item_id,
         timeout_item_id=session.timeout_item_id,
@@ -387,7 +387,7 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.mcp_work.update({each.item_id: McpWork.load(each) for each in state.mcp_work})
     session.approval_requests.update({str(each.id): each for each in state.approval_requests})
     session.approvals_given.update(dict.fromkeys(state.approvals_given))
-    session.calls = dict.fromkeys(state.calls)
+    session.calls = dict(state.calls)
     session.committed_item_ids = dict(state.committed_item_ids)
     session.announced_item_id = state.announced_item_id
     session.timeout_item_id = state.timeout_item_id
