@@ -66,17 +66,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Machine:
-    """One file of `spec/machines/`. `states` and `internal` map a name to its meaning; `why` says why nobody steps
-    it, and `planned` which moves it will have later."""
+    """One file of `spec/machines/`. `states` and `internal` map a name to its meaning."""
 
     name: str
     title: str
     initial: str
     final: tuple[str, ...]
     roles: tuple[str, ...]
-    stepped: bool
-    why: str
-    planned: tuple[str, ...]
     states: Mapping[str, str]
     internal: Mapping[str, str]
     rows: tuple[Row, ...]
@@ -364,9 +360,6 @@ def _read_machine(file: str, data: dict[str, object], problems: list[str]) -> Ma
         initial=head.text("initial"),
         final=head.names("final"),
         roles=head.names("roles"),
-        stepped=head.flag("stepped", True),
-        why=head.text("why", ""),
-        planned=head.names("planned") if head.has("planned") else (),
         states={name: states.text(name) for name in states.data},
         internal={name: internal.text(name) for name in internal.data},
         rows=tuple(_read_row(where, number, _table(row), problems) for number, row in enumerate(rows, start=1)),
@@ -432,8 +425,6 @@ def _check_head(machine: Machine) -> Iterator[str]:
         yield f"`initial` or `final` names the unknown state {state!r}"
     if not machine.roles or not set(machine.roles) <= set(ROLES):
         yield f"`roles` must name {' or '.join(ROLES)}, or both"
-    if machine.stepped == bool(machine.why):
-        yield "`why` is for a table with `stepped = false`, and owed there"
     used = {row.on for row in machine.rows}
     for name in machine.internal:
         if not name.startswith("internal."):
@@ -617,7 +608,6 @@ def digest(spec: Spec) -> str:
                 "initial": machine.initial,
                 "final": sorted(machine.final),
                 "roles": sorted(machine.roles),
-                "stepped": machine.stepped,
                 "states": sorted(machine.states),
                 "rows": [
                     [r.on, sorted(r.sources), r.to, r.guard, r.effect, r.rule, r.report, r.role] for r in machine.rows
@@ -658,7 +648,6 @@ def _machine_call(machine: Machine) -> Call:
             "initial": machine.initial,
             "final": machine.final,
             "roles": machine.roles,
-            "stepped": machine.stepped,
             "states": tuple(machine.states),
             "rows": rows,
         },
@@ -779,8 +768,6 @@ def _page(machine: Machine, spec: Spec, rules_link: str) -> str:
         + f"Starts in `{machine.initial}`"
         + (f", ends in {ends}." if ends else "; never ends by itself."),
     ]
-    if not machine.stepped:
-        lines += ["", f"**Published, not stepped yet.** {machine.why}"]
     lines += ["", *_diagram(machine), "", "## States", "", "| state | meaning |", "|---|---|"]
     lines += [f"| `{state}` | {_cell(meaning)} |" for state, meaning in machine.states.items()]
     timers = dict.fromkeys(row.on.partition(".")[2] for row in machine.rows if row.on.startswith("timer."))
@@ -801,15 +788,6 @@ def _page(machine: Machine, spec: Spec, rules_link: str) -> str:
     lines += [_row_line(row, spec, rules_link) for row in machine.rows]
     if any(row.report for row in machine.rows):
         lines += ["", "⚑ the move is made, and the engine also reports the rule: a deviation that is tolerated."]
-    if machine.planned:
-        lines += [
-            "",
-            "## Planned",
-            "",
-            "Moves that a later edition adds:",
-            "",
-            *(f"* {_cell(each)}" for each in machine.planned),
-        ]
     return "\n".join(lines) + "\n"
 
 

@@ -200,7 +200,7 @@ class Observer:
 
     def _sent(self, session: antiphon.ClientSession, row: Row, now: int) -> Iterator[Violation]:
         read = self._decode_client(row.event)
-        if isinstance(read, codec.Rejected):
+        if isinstance(read, codec.Unreadable):
             yield self._broken(row, "R-E3" if read.kind == "depth" else "R-E1", read.detail)
             return
         event: AnyEvent = read.event if isinstance(read, codec.Repaired) else read

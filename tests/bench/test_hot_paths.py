@@ -23,7 +23,7 @@ def with_extra(extra: bytes, *, first: bool) -> bytes:
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 def test_broken_utf8_beside_the_audio_is_found(first: bool) -> None:
     answer = decode(with_extra(b'"\xff"', first=first))
-    assert isinstance(answer, codec.Rejected)
+    assert isinstance(answer, codec.Unreadable)
     assert answer.kind == "utf8"
 
 
@@ -34,9 +34,9 @@ def test_nesting_beside_the_audio_is_bounded(first: bool, opening: bytes, closin
         return opening * levels + b"0" + closing * levels
 
     answer = decode(with_extra(nested(DEPTH), first=first))
-    assert isinstance(answer, codec.Rejected)
+    assert isinstance(answer, codec.Unreadable)
     assert answer.kind == "depth"
-    assert not isinstance(decode(with_extra(nested(DEPTH - 1), first=first)), codec.Rejected)
+    assert not isinstance(decode(with_extra(nested(DEPTH - 1), first=first)), codec.Unreadable)
 
 
 def test_deltas_that_alternate_between_parts_go_to_their_parts() -> None:

@@ -68,7 +68,7 @@ def record(workshop: Workshop, shares: int) -> Recording:
 def mutants(names: list[str], views: bool) -> Iterator[tuple[watch.RowId, str | None]]:
     """Every row that some engine steps; with ``views`` once for each role that steps it."""
     for name, spec in MACHINES.items():
-        if spec.stepped and (not names or name in names):
+        if not names or name in names:
             for index, row in enumerate(spec.rows):
                 roles = dict.fromkeys(role for role, table in watch.tables() if table.name == name)
                 for role in roles if views else [None]:

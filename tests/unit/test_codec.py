@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from antiphon.engine import codec
 from antiphon.engine._repair import MAX_PROBLEMS, ProblemLog, repair
-from antiphon.engine.codec import Problem, Rejected, Repaired
+from antiphon.engine.codec import Problem, Repaired, Unreadable
 from antiphon.messages import (
     CLIENT_EVENTS,
     SERVER_EVENTS,
@@ -86,9 +86,9 @@ def repaired(event: object) -> Repaired:
     return outcome
 
 
-def rejected(text: codec.Document) -> Rejected:
+def rejected(text: codec.Document) -> Unreadable:
     outcome = decode(text)
-    assert isinstance(outcome, Rejected), outcome
+    assert isinstance(outcome, Unreadable), outcome
     return outcome
 
 
@@ -184,7 +184,7 @@ def test_every_official_example_survives_a_rebuild_from_its_fields() -> None:
 )
 def test_recordings_of_openai_and_azure_need_no_repair(pattern: str) -> None:
     outcomes = [(event["type"], decoder_of(direction)(text_of(event))) for direction, event in recorded(pattern)]
-    assert [name for name, outcome in outcomes if isinstance(outcome, (Repaired, Rejected))] == []
+    assert [name for name, outcome in outcomes if isinstance(outcome, (Repaired, Unreadable))] == []
 
 
 @pytest.mark.parametrize("pattern", ["*--openai_ws--*", "*--openai_ws_sideband--*", "*--parity_ws--*"])
@@ -196,7 +196,7 @@ def test_recordings_of_openai_lose_nothing(pattern: str) -> None:
 def test_recordings_of_every_dialect_are_read() -> None:
     for direction, event in recorded("*.jsonl"):
         outcome = decoder_of(direction)(text_of(event))
-        assert not isinstance(outcome, Rejected)
+        assert not isinstance(outcome, Unreadable)
         read = outcome.event if isinstance(outcome, Repaired) else outcome
         assert not isinstance(read, Malformed), event["type"]
         assert read.wire_type == event["type"]
@@ -535,7 +535,7 @@ HALVES = pytest.mark.parametrize("escape", [r"\ud800", r"\udc00", r"\ud800x", r"
 @pytest.mark.parametrize("number", ["1", "1e400"])
 def test_a_server_refuses_an_escaped_surrogate_without_its_partner(escape: str, number: str) -> None:
     outcome = codec.client_decoder(DEPTH)(f'{{"type":"ping","a":{number},"b":"{escape}"}}')
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Unreadable)
     assert outcome.kind == "json"
 
 
@@ -573,7 +573,7 @@ def test_what_is_no_number_in_json_costs_a_client_only_its_field(constant: str) 
     assert isinstance(outcome, Repaired)
     assert isinstance(outcome.event, ResponseDone)
     assert [problem.path for problem in outcome.problems] == ["$", "$.response.max_output_tokens"]
-    assert isinstance(codec.client_decoder(DEPTH)(text), Rejected)
+    assert isinstance(codec.client_decoder(DEPTH)(text), Unreadable)
 
 
 def test_an_escaped_pair_of_surrogates_is_one_character() -> None:
@@ -596,7 +596,7 @@ def test_the_depth_is_exact(depth: int, brackets: tuple[str, str]) -> None:
     decoder = codec.server_decoder(depth)
     assert decoder(nested(depth, *brackets)) == TYPED_DELTA
     outcome = decoder(nested(depth + 1, *brackets))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Unreadable)
     assert outcome.kind == "depth"
 
 
@@ -627,12 +627,12 @@ def test_a_caller_who_has_used_up_the_stack_gets_an_answer(frames: int) -> None:
         return descend(levels - 1) if levels else decode(nested_text)
 
     nested_text = nested(DEPTH)
-    assert isinstance(descend(frames_left() - frames), (ResponseOutputTextDelta, Rejected))
+    assert isinstance(descend(frames_left() - frames), (ResponseOutputTextDelta, Unreadable))
 
 
 def test_one_who_hands_over_a_dict_gets_an_answer_as_soon_as_there_is_room_for_the_call() -> None:
     data = {**DELTA, "output_index": "0"}
-    whole, refusal = codec.convert_server_event(data), Rejected("depth", "nested too deeply")
+    whole, refusal = codec.convert_server_event(data), Unreadable("depth", "nested too deeply")
 
     def descend(levels: int) -> object:
         return descend(levels - 1) if levels else codec.convert_server_event(data)
@@ -652,7 +652,7 @@ def test_one_who_hands_over_a_dict_gets_an_answer_as_soon_as_there_is_room_for_t
 
 def test_a_depth_beyond_the_library_is_refused_and_does_not_raise() -> None:
     outcome = codec.server_decoder(10**6)(nested(500_000))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Unreadable)
     assert outcome.kind == "depth"
 
 
@@ -689,7 +689,7 @@ json_values = st.recursive(
 def test_the_depth_is_what_a_plain_scan_finds(value: object, depth: int, ascii_only: bool) -> None:
     text = json.dumps({"type": "ping", "value": value}, ensure_ascii=ascii_only)
     outcome = codec.server_decoder(depth)(text)
-    refused = isinstance(outcome, Rejected) and outcome.kind == "depth"
+    refused = isinstance(outcome, Unreadable) and outcome.kind == "depth"
     assert refused == (naive_depth(text) > depth)
 
 
@@ -701,7 +701,7 @@ def check_total(text: codec.Document) -> None:
     for decoder in (decode, decode_client, either, codec.server_decoder(DEPTH, "beta")):
         outcome = decoder(text)
         repr(outcome)
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, Unreadable):
             continue
         event = outcome.event if isinstance(outcome, Repaired) else outcome
         assert json.loads(codec.encode(event))["type"] == event.wire_type
@@ -780,9 +780,9 @@ def test_no_damaged_official_example_raises_or_loses_its_type() -> None:
                     holder[path[-1]] = odd
                 outcome = decoder_of(row["dir"])(text_of(event))
                 if path == ("type",):
-                    assert isinstance(outcome, (Repaired, Rejected))
+                    assert isinstance(outcome, (Repaired, Unreadable))
                     continue
-                assert not isinstance(outcome, Rejected)
+                assert not isinstance(outcome, Unreadable)
                 read = outcome.event if isinstance(outcome, Repaired) else outcome
                 assert read.wire_type == row["event"]["type"]
                 json.loads(codec.encode(read))
@@ -830,7 +830,7 @@ def test_a_server_event_may_be_a_dict() -> None:
 
 @pytest.mark.parametrize("data", [{}, {"type": 5}, {5: "type"}, [], None, "text"])
 def test_a_dict_without_type_is_refused(data: Any) -> None:
-    assert isinstance(codec.convert_client_event(data), Rejected)
+    assert isinstance(codec.convert_client_event(data), Unreadable)
 
 
 def test_a_dict_of_foreign_objects_does_not_raise() -> None:
@@ -962,7 +962,7 @@ def test_what_msgspec_skips_is_json_all_the_same(value: bytes) -> None:
         assert {"type", "skipped"} == outcome.data.keys()
         assert len(outcome.problems) == 1
     else:
-        assert isinstance(outcome, Rejected)
+        assert isinstance(outcome, Unreadable)
 
 
 def test_msgspec_still_says_where_a_text_breaks() -> None:

@@ -21,7 +21,6 @@ title = "A door, which is | open or not."
 initial = "shut"
 final = ["gone"]
 roles = ["client", "server"]
-planned = ["ajar -> locked on internal.key"]
 
 [states]
 shut = "It is shut."
@@ -282,7 +281,6 @@ MISTAKES = [
         'roles = ["server"]',
         "its role 'client' is none of the machine's",
     ),
-    ("machines/door.toml", "planned =", "stepped = false\nplanned =", "`why` is for a table with `stepped = false`"),
     (
         "machines/door.toml",
         'gone = "It',
@@ -390,7 +388,7 @@ def test_events_whose_machine_has_no_row_for_them_are_listed(generate: ModuleTyp
 def test_the_module_says_what_the_specification_says(generate: ModuleType, folder: Path) -> None:
     names = tables(generate, folder)
     door = names["MACHINES"]["door"]
-    assert (door.initial, door.final, door.roles, door.stepped) == ("shut", ("gone",), ("client", "server"), True)
+    assert (door.initial, door.final, door.roles) == ("shut", ("gone",), ("client", "server"))
     assert door.states == ("shut", "ajar", "gone")
     assert door.rows[0] == ("door.push", ("shut",), "ajar", "is_allowed", "creak", "R-D1", False, None)
     assert door.rows[1] == ("door.push", ("ajar",), None, None, None, "R-D2", True, "client")
@@ -469,7 +467,6 @@ def test_a_page_has_the_prose_the_states_and_the_rows_with_links_to_their_rules(
     assert (
         "| 2 | `door.push` | `ajar` | *stays* |  |  | client | [R-D2](../../spec/rules.md#r-d2-wind-is-no-push)" in page
     )
-    assert "* ajar -> locked on internal.key" in page
 
 
 def test_a_page_draws_the_moves_and_leaves_out_what_stays(generate: ModuleType, folder: Path) -> None:
@@ -484,12 +481,6 @@ def test_a_page_draws_the_moves_and_leaves_out_what_stays(generate: ModuleType, 
         "    ajar --> gone : internal.wind",
         "    gone --> [*]",
     ]
-
-
-def test_a_page_says_that_its_table_is_not_stepped_and_why(generate: ModuleType, folder: Path) -> None:
-    change(folder, "machines/door.toml", "planned =", 'stepped = false\nwhy = "nobody lives here"\nplanned =')
-    page = generate.pages(generate.read(folder), "rules.md")["door.md"]
-    assert "**Published, not stepped yet.** nobody lives here" in page
 
 
 def test_the_index_lists_machines_and_the_events_that_step_none(generate: ModuleType, folder: Path) -> None:

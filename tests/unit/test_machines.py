@@ -43,8 +43,8 @@ def row(
     return RowSpec(on, (source,) if isinstance(source, str) else source, dest, guard, effect, "R-X1", report, role)
 
 
-def spec(*rows: RowSpec, roles: tuple[str, ...] = ("client",), stepped: bool = True) -> MachineSpec:
-    return MachineSpec("door", "shut", ("gone",), roles, stepped, ("shut", "ajar", "gone"), rows)
+def spec(*rows: RowSpec, roles: tuple[str, ...] = ("client",)) -> MachineSpec:
+    return MachineSpec("door", "shut", ("gone",), roles, ("shut", "ajar", "gone"), rows)
 
 
 class Door:
@@ -137,12 +137,6 @@ def test_what_a_module_imports_may_go_unused_and_what_it_defines_may_not() -> No
 
 def test_a_table_that_does_not_exist_cannot_be_built() -> None:
     with pytest.raises(TableError, match="there is no table 'door'"):
-        build("door", Functions)
-
-
-def test_a_table_that_is_marked_as_not_stepped_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MACHINES, "door", PUSH._replace(stepped=False))
-    with pytest.raises(TableError, match="not stepped"):
         build("door", Functions)
 
 

@@ -26,7 +26,7 @@ def examples(dialect: str, *directions: str) -> list[dict[str, Any]]:
 
 def read(row: dict[str, Any]) -> codec.AnyEvent:
     outcome: Any = DECODERS[row["dir"]](json.dumps(row["event"]))
-    assert not isinstance(outcome, codec.Rejected), outcome
+    assert not isinstance(outcome, codec.Unreadable), outcome
     return outcome.event if isinstance(outcome, codec.Repaired) else outcome
 
 

@@ -21,8 +21,8 @@ from antiphon.engine.actions import Action, Actions, Deliver, Dropped, RequestSe
 from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.audio import AudioFormat, InputAudioLedger, append_message, byte_length
 from antiphon.engine.codec import (
-    Rejected,
     Repaired,
+    Unreadable,
     as_unknown,
     convert_server_event,
     encode,
@@ -327,9 +327,9 @@ class ClientSession(Session, role=Role.CLIENT):
         elif event.type in m.CLIENT_EVENTS:
             self.report("R-E6", event, f"{event.type} is what a client sends")
 
-    def _receive_unusual(self, decoded: m.ServerEvent | Rejected | Repaired, raw: bytes | str) -> None:
+    def _receive_unusual(self, decoded: m.ServerEvent | Unreadable | Repaired, raw: bytes | str) -> None:
         """What did not come through the typed decoder (R-E1 … R-E5), and what only a translation session has."""
-        if isinstance(decoded, Rejected):
+        if isinstance(decoded, Unreadable):
             if decoded.kind == "utf8":
                 fault = Fault("protocol", "a text message that is not UTF-8", "R-E2")
                 self.step(LINK, self.link, "internal.fault", End(1007, "not UTF-8", fault))
@@ -342,7 +342,7 @@ class ClientSession(Session, role=Role.CLIENT):
         else:
             if decoded.problems and (whole := filled(decoded.data, self)) is not None:
                 again = convert_server_event(whole, self.config.view)
-                assert not isinstance(again, Rejected)  # it was read before, and from deeper in the stack
+                assert not isinstance(again, Unreadable)  # it was read before, and from deeper in the stack
                 decoded = again if isinstance(again, Repaired) else Repaired(again, (), whole)
             event = decoded.event
             if isinstance(event, m.SessionCreated) and self.config.dialect == "auto":

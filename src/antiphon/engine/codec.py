@@ -5,7 +5,7 @@ A decoder answers with one of three:
 * an event: the text fitted its class. This costs a check of the encoding, a bound on the nesting, one typed decode;
 * `Repaired`: the type is unknown, or the event did not fit its class as it came: it was put into GA's shape
   (`antiphon.engine.dialects`), and what did not fit then either was read field by field (`_repair`);
-* `Rejected`: no JSON object with a type.
+* `Unreadable`: no JSON object with a type.
 
 Everything here is a function of its arguments. Decoders are built when first asked for, not at import.
 """
@@ -49,8 +49,8 @@ __all__ = [
     "AnyEvent",
     "Document",
     "Problem",
-    "Rejected",
     "Repaired",
+    "Unreadable",
     "as_unknown",
     "client_decoder",
     "convert_client_event",
@@ -76,16 +76,16 @@ Reading: TypeAlias = Callable[[JsonObject], tuple[str, JsonObject]]
 how it came."""
 
 
-class Rejected(Struct, frozen=True):
+class Unreadable(Struct, frozen=True):
     """A text that holds no usable event, and why.
 
     ``kind`` is "utf8" (bytes that are no UTF-8, a str that cannot be encoded), "json", "object" (JSON, but no object),
-    "depth" (nested too deeply), "type" (no string under "type") or "size" (for callers that bound the length; no
-    decoder does). ``detail`` is safe to log, it quotes nothing. ``position`` counts bytes, or characters for "utf8" in
-    a str; None where it is not known. ``event_id`` is that of an object without a type, for the answer.
+    "depth" (nested too deeply) or "type" (no string under "type"). ``detail`` is safe to log, it quotes nothing.
+    ``position`` counts bytes, or characters for "utf8" in a str; None where it is not known. ``event_id`` is that of an
+    object without a type, for the answer.
     """
 
-    kind: Literal["utf8", "json", "object", "depth", "type", "size"]
+    kind: Literal["utf8", "json", "object", "depth", "type"]
     detail: str
     position: int | None = None
     event_id: str | None = None
@@ -110,20 +110,20 @@ class Repaired(Struct, frozen=True):
 
 
 @cache
-def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], ServerEvent | Repaired | Rejected]:
+def server_decoder(depth: int, view: View = "ga") -> Callable[[Document], ServerEvent | Repaired | Unreadable]:
     """The decoder of what servers send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     It reads every dialect; ``view`` says whose names the events show. Raises ValueError for a depth below 1.
     """
     bulky: set[type[Struct]] = {cls for cls in SERVER_VIEWS[view].values() if issubclass(cls, ResponseOutputAudioDelta)}
     decode = _decoder(SERVER_VIEWS[view], depth, bulky, "delta", read_server, mends=True)
-    return cast(Callable[[Document], ServerEvent | Repaired | Rejected], decode)
+    return cast(Callable[[Document], ServerEvent | Repaired | Unreadable], decode)
 
 
 @cache
 def client_decoder(
     depth: int, dialect: Dialect | None = "ga", view: View = "ga"
-) -> Callable[[Document], ClientEvent | Repaired | Rejected]:
+) -> Callable[[Document], ClientEvent | Repaired | Unreadable]:
     """The decoder of what clients send; objects and arrays may be nested ``depth`` deep (the event itself is 1).
 
     In the dialect "ga" it takes the beta's notation for what it is there: a mistake. None reads either, as "beta" does.
@@ -131,7 +131,7 @@ def client_decoder(
     """
     known, read = (CLIENT_EVENTS, _as_it_is) if dialect == "ga" else (CLIENT_VIEWS[view], read_client)
     decode = _decoder(known, depth, {InputAudioBufferAppend}, "audio", read)
-    return cast(Callable[[Document], ClientEvent | Repaired | Rejected], decode)
+    return cast(Callable[[Document], ClientEvent | Repaired | Unreadable], decode)
 
 
 def _as_it_is(data: JsonObject) -> tuple[str, JsonObject]:
@@ -164,7 +164,7 @@ def _decoder(
                 try:
                     text = text.encode()
                 except UnicodeEncodeError as error:
-                    return Rejected("utf8", "a surrogate without its partner", error.start)
+                    return Unreadable("utf8", "a surrogate without its partner", error.start)
             else:
                 text = bytes(text)
         try:
@@ -186,36 +186,38 @@ def _decoder(
             try:
                 str(text, "utf-8")
             except UnicodeDecodeError as error:
-                return Rejected("utf8", "not UTF-8", error.start)
+                return Unreadable("utf8", "not UTF-8", error.start)
         # What is checked first costs least: a byte sought, the length, a byte sought from behind, counting, scanning.
         if (
             (_LEFT_BRACKET in unseen or (rest > harmless and unseen.rfind(_LEFT_BRACE) > 0))
             and text.count(b"{") + text.count(b"[") > depth
             and _deeper(text, depth)
         ):
-            return Rejected("depth", f"nested deeper than {depth}")
+            return Unreadable("depth", f"nested deeper than {depth}")
         if event is not None:
             return event
         decoded = _decode_untyped(text, known, read)
-        return _mended(text, decoded, known, read) if mends and isinstance(decoded, Rejected) else decoded
+        return _mended(text, decoded, known, read) if mends and isinstance(decoded, Unreadable) else decoded
 
     return decode
 
 
-def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
+def _decode_untyped(text: bytes, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Unreadable:
     try:
         data, exact = _parse(text)
         if not isinstance(data, dict):
-            return Rejected("object", "not a JSON object")
+            return Unreadable("object", "not a JSON object")
         return _repaired(data, known, read, exact=exact)
     except RecursionError:
         # Within the allowed depth, so the caller has used up the stack. There is nothing better to say than no.
-        return Rejected("depth", "no stack left to read it")
+        return Unreadable("depth", "no stack left to read it")
     except ValueError as error:
         return _not_parsed(text, error)
 
 
-def _mended(text: bytes, rejected: Rejected, known: Mapping[str, type[Struct]], read: Reading) -> Repaired | Rejected:
+def _mended(
+    text: bytes, unreadable: Unreadable, known: Mapping[str, type[Struct]], read: Reading
+) -> Repaired | Unreadable:
     """The event in a text that was refused for what some programs write although it is no JSON, if it was for that.
 
     Where strings are UTF-16 they are cut in the middle of a character, and either half is sent as an escape; Python's
@@ -231,10 +233,10 @@ def _mended(text: bytes, rejected: Rejected, known: Mapping[str, type[Struct]], 
     try:
         data = json.loads(whole, parse_int=_integer, parse_constant=read_constant)
     except (ValueError, RecursionError):
-        return rejected
-    decoded = _repaired(data, known, read, exact=False) if isinstance(data, dict) else rejected
-    if isinstance(decoded, Rejected) or (whole == text and not constants):
-        return rejected
+        return unreadable
+    decoded = _repaired(data, known, read, exact=False) if isinstance(data, dict) else unreadable
+    if isinstance(decoded, Unreadable) or (whole == text and not constants):
+        return unreadable
     mended = []
     if whole != text:
         mended.append(Problem(_path_of(data), "half of a pair of surrogates was replaced by U+FFFD", "value"))
@@ -257,24 +259,24 @@ def _path_of(data: JsonObject) -> str:
     return "$"
 
 
-def _not_parsed(text: bytes, error: ValueError) -> Rejected:
+def _not_parsed(text: bytes, error: ValueError) -> Unreadable:
     if isinstance(error, UnicodeEncodeError) or (_TRUNCATED in str(error) and _ESCAPED_SURROGATE.search(text)):
-        return Rejected("json", "ends too early, or escapes a surrogate without its partner")
+        return Unreadable("json", "ends too early, or escapes a surrogate without its partner")
     if not isinstance(error, msgspec.DecodeError):
-        return Rejected("json", "not JSON")
+        return Unreadable("json", "not JSON")
     # The error has no attribute for the place; it is only in the text, which quotes nothing of the document.
     position = _POSITION.search(str(error))
-    return Rejected("json", _POSITION.sub("", str(error)), int(position[1]) if position else None)
+    return Unreadable("json", _POSITION.sub("", str(error)), int(position[1]) if position else None)
 
 
 def _repaired(
     data: JsonObject, known: Mapping[str, type[Struct]], read: Reading, *, exact: bool = True
-) -> Repaired | Rejected:
+) -> Repaired | Unreadable:
     """``exact`` is False where a number was too large to be read, which a converter would not notice."""
     tag = data.get("type")
     if not isinstance(tag, str):
         event_id = data.get("event_id")
-        return Rejected("type", 'no string under "type"', event_id=event_id if isinstance(event_id, str) else None)
+        return Unreadable("type", 'no string under "type"', event_id=event_id if isinstance(event_id, str) else None)
     name, shaped = read(data)
     cls = known.get(name)
     if cls is None:
@@ -365,22 +367,22 @@ def as_unknown(text: bytes | str) -> UnknownEvent:
 # --- plain objects to events ------------------------------------------------------------------------------------------
 
 
-def convert_client_event(data: JsonObject) -> ClientEvent | Repaired | Rejected:
+def convert_client_event(data: JsonObject) -> ClientEvent | Repaired | Unreadable:
     """A client event given as a dict, with the tolerance of the decoder; finished items and sessions may stand in it.
 
     Values that no class describes are not copied: the dict should not be changed afterwards.
     """
-    return cast(ClientEvent | Repaired | Rejected, _convert(data, CLIENT_VIEWS["ga"], read_client))
+    return cast(ClientEvent | Repaired | Unreadable, _convert(data, CLIENT_VIEWS["ga"], read_client))
 
 
-def convert_server_event(data: JsonObject, view: View = "ga") -> ServerEvent | Repaired | Rejected:
+def convert_server_event(data: JsonObject, view: View = "ga") -> ServerEvent | Repaired | Unreadable:
     """A server event given as a dict, as `convert_client_event`."""
-    return cast(ServerEvent | Repaired | Rejected, _convert(data, SERVER_VIEWS[view], read_server))
+    return cast(ServerEvent | Repaired | Unreadable, _convert(data, SERVER_VIEWS[view], read_server))
 
 
 def _convert(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading) -> object:
     if not isinstance(data, dict):
-        return Rejected("object", "not a JSON object")
+        return Unreadable("object", "not a JSON object")
     tag = data.get("type")
     cls = known.get(tag) if isinstance(tag, str) else None
     try:
@@ -391,7 +393,7 @@ def _convert(data: JsonObject, known: Mapping[str, type[Struct]], read: Reading)
                 pass
         return _repaired(data, known, read)
     except RecursionError:
-        return Rejected("depth", "nested too deeply")
+        return Unreadable("depth", "nested too deeply")
 
 
 _ANY_DEPTH = 1024  # our own text, which was bounded when it was sent

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 
 from antiphon import messages as m
 from antiphon.engine.audio import encode_base64
-from antiphon.engine.codec import Rejected, Repaired, convert_client_event, to_builtins
+from antiphon.engine.codec import Repaired, Unreadable, convert_client_event, to_builtins
 from antiphon.engine.dialects import read_client, said_twice
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import refusal_of
@@ -234,7 +234,7 @@ def command_of(given: Mapping[str, object]) -> m.ClientEvent | m.UnknownEvent:
         if isinstance(part := given.get(field), Mapping):
             _check_said_once(name, field, part)
     decoded = convert_client_event(shaped)
-    if isinstance(decoded, Rejected):
+    if isinstance(decoded, Unreadable):
         raise LocalProtocolError(f"{name}: {decoded.detail}", rule="R-E5")
     if isinstance(decoded, Repaired) and decoded.problems:
         problem = decoded.problems[0]

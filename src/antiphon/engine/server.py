@@ -21,8 +21,8 @@ from antiphon.engine.actions import (
 )
 from antiphon.engine.audio import PCM16_24K, AudioFormat, InputAudioLedger, byte_length
 from antiphon.engine.codec import (
-    Rejected,
     Repaired,
+    Unreadable,
     client_decoder,
     convert_client_event,
     encode,
@@ -236,7 +236,7 @@ class ServerSession(Session, role=Role.SERVER):
         self.enter(now)
         event = self._decode(text)
         raw = text if isinstance(text, (bytes, str)) else bytes(text)
-        if isinstance(event, Rejected):
+        if isinstance(event, Unreadable):
             self._rejected(event)
         elif isinstance(event, Repaired):
             self._repaired(event, raw)
@@ -284,7 +284,7 @@ class ServerSession(Session, role=Role.SERVER):
     def _unsupported(self, event_type: str) -> Refusal:
         return Refusal("unknown_event_type", {"value": event_type[:64], "supported": listed(self.supported)})
 
-    def _rejected(self, text: Rejected) -> None:
+    def _rejected(self, text: Unreadable) -> None:
         """What is no event is answered (R-E1, R-E3), what is no text ends the socket (R-E2)."""
         if text.kind == "utf8":
             fault = Fault("protocol", "a text message that is not UTF-8", "R-E2")

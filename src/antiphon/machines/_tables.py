@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "a40b05c1abd7c4da880a75c9cf9785436af2e0dad8c0dbb30f99532f4e11044b"
+DIGEST: Final = "dc017506fdfe7de6a994153c1c07b728ab4f19c1d923357fcca6ea141c818355"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -13,7 +13,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="absent",
         final=("closed",),
         roles=("client", "server"),
-        stepped=True,
         states=(
             "absent",
             "text_open",
@@ -637,7 +636,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="absent",
         final=("deleted",),
         roles=("client", "server"),
-        stepped=True,
         states=(
             "absent",
             "announced",
@@ -1453,7 +1451,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="idle",
         final=(),
         roles=("client", "server"),
-        stepped=True,
         states=("idle", "speech", "stopped"),
         rows=(
             RowSpec(
@@ -1693,7 +1690,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="idle",
         final=("closed",),
         roles=("client", "server"),
-        stepped=True,
         states=("idle", "dialing", "handshaking", "open", "closing", "parting", "backoff", "closed"),
         rows=(
             RowSpec(
@@ -2063,7 +2059,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="none",
         final=("completed", "failed"),
         roles=("client", "server"),
-        stepped=True,
         states=("none", "in_progress", "completed", "failed"),
         rows=(
             RowSpec(
@@ -2233,7 +2228,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="silent",
         final=("stopped", "cleared"),
         roles=("client", "server"),
-        stepped=True,
         states=("silent", "started", "stopped", "cleared"),
         rows=(
             RowSpec(
@@ -2363,7 +2357,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="queued",
         final=("heard", "cut"),
         roles=("client",),
-        stepped=True,
         states=("queued", "playing", "stopping", "heard", "cut"),
         rows=(
             RowSpec(
@@ -2493,7 +2486,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="none",
         final=(),
         roles=("client",),
-        stepped=True,
         states=("none", "planned", "due", "renewing"),
         rows=(
             RowSpec(
@@ -2633,7 +2625,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="new",
         final=("settled", "adopted", "discarded"),
         roles=("client",),
-        stepped=True,
         states=(
             "new",
             "queued",
@@ -2885,7 +2876,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="absent",
         final=("completed", "cancelled", "incomplete", "failed"),
         roles=("client", "server"),
-        stepped=True,
         states=("absent", "in_progress", "cancelling", "completed", "cancelled", "incomplete", "failed"),
         rows=(
             RowSpec(
@@ -3085,7 +3075,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="awaiting",
         final=(),
         roles=("client", "server"),
-        stepped=True,
         states=("awaiting", "open", "closing", "ended", "expired"),
         rows=(
             RowSpec(
@@ -3345,7 +3334,6 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="none",
         final=("completed", "failed"),
         roles=("client", "server"),
-        stepped=True,
         states=("none", "streaming", "completed", "failed"),
         rows=(
             RowSpec(

@@ -21,14 +21,12 @@ def build(name: str, namespace: object, role: str | None = None) -> Table:
     `effect(obj, engine, event) -> None`. `role` ("client" or "server") may be left out where all roles step the same
     rows. Meant to run once, at import of the module that owns the functions.
 
-    Raises `TableError` if there is no such table, if no engine is meant to step it, if the role is not one of its own
-    or has to be named, or if a guard or effect is missing or unused.
+    Raises `TableError` if there is no such table, if the role is not one of its own or has to be named, or if a guard
+    or effect is missing or unused.
     """
     spec = MACHINES.get(name)
     if spec is None:
         raise TableError(f"there is no table {name!r}")
-    if not spec.stepped:
-        raise TableError(f"table {name!r} is published, but marked as not stepped")
     return build_table(spec, namespace, role)
 
 

@@ -56,7 +56,6 @@ class MachineSpec(NamedTuple):
     initial: str
     final: tuple[str, ...]
     roles: tuple[str, ...]
-    stepped: bool
     states: tuple[str, ...]
     rows: tuple[RowSpec, ...]
 

@@ -37,7 +37,7 @@ def event_of(text: bytes, role: Role) -> m.ClientEvent | m.ServerEvent | m.Unkno
     """The event that an engine of ``role`` sends, from its JSON. Raises `InputRowError` for text that is none."""
     decode = codec.client_decoder(_MOST_DEPTH) if role is Role.CLIENT else codec.server_decoder(_MOST_DEPTH)
     decoded = decode(text)
-    if isinstance(decoded, codec.Rejected):
+    if isinstance(decoded, codec.Unreadable):
         raise InputRowError(f"an event in it is {decoded.detail}")
     return decoded.event if isinstance(decoded, codec.Repaired) else decoded
 

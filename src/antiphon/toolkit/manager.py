@@ -38,8 +38,7 @@ from antiphon.engine.actions import (
     Transmit,
     TransmitMessage,
 )
-from antiphon.engine.codec import Rejected as Unread
-from antiphon.engine.codec import Repaired, client_decoder, to_builtins
+from antiphon.engine.codec import Repaired, Unreadable, client_decoder, to_builtins
 from antiphon.engine.config import Limits
 from antiphon.engine.conversation import Conversation
 from antiphon.engine.errors import Fault, LocalProtocolError
@@ -395,7 +394,7 @@ class EventManager(Generic[R]):
         decode = client_decoder(Limits().json_depth, None)
         for text in said_by((action,)):
             read = decode(text)
-            if isinstance(read, Unread):
+            if isinstance(read, Unreadable):
                 continue  # nested deeper than an engine takes it
             event = read.event if isinstance(read, Repaired) else read
             if isinstance(event.event_id, str) and event.event_id in self._unseen:
