@@ -613,10 +613,9 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def let_lapse(self) -> None:
         """Those that were never announced, and whose end was waited for, hold the one place no more (R-Q5)."""
-        for record in self.open_in_conversation:
-            if record.claim == "inferred":
-                record.claim = "lapsed"
-                del self._open_in_conversation[record.id]
+        for record in [each for each in self.open_in_conversation if each.claim == "inferred"]:
+            record.claim = "lapsed"
+            del self._open_in_conversation[record.id]
 
     def close_response(self, record: ResponseRecord, event: m.ResponseDone | str | None) -> None:
         """A response is over. ``event`` says how; its id alone when that could not be read, None when it was lost."""

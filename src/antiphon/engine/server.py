@@ -527,10 +527,8 @@ class ServerSession(Session, role=Role.SERVER):
         self.trim()
 
     def know_call(self, call_id: str) -> None:
-        """A call that an output may name (R-C12)."""
+        """A call that an output may name (R-C12), for as long as its item is a member."""
         self.calls[call_id] = None
-        if len(self.calls) > self.config.limits.conversation_items:
-            del self.calls[next(iter(self.calls))]
 
     def forget(self, node: Node) -> None:
         """An item is gone, with its sound, and as a call that an output may name (R-C12)."""
