@@ -154,6 +154,14 @@ def test_what_is_no_event_is_reported_and_not_delivered(text: str) -> None:
     assert action.rule == "R-E1"
 
 
+def test_an_event_that_no_peer_can_have_sent_changes_nothing() -> None:
+    talk = Talk()
+    before = talk.client.snapshot(0)
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        talk.client.receive_event(m.ConversationItemDeleted(item_id="\ud800"), 5)
+    assert talk.client.snapshot(0) == before
+
+
 def test_nesting_beyond_the_limit_is_reported_and_not_delivered() -> None:
     talk = Talk(limits=Limits(json_depth=8))
     (action,) = talk.client.receive_message('{"type": "x", "a": ' + "[" * 9 + "]" * 9 + "}", 0)

@@ -27,7 +27,6 @@ from antiphon.engine.codec import (
     convert_server_event,
     encode,
     encode_json,
-    encode_text,
     server_decoder,
     to_builtins,
 )
@@ -295,8 +294,9 @@ class ClientSession(Session, role=Role.CLIENT):
             self._check_time(now)
         if self.link.state != "open":
             return ()
+        raw = encode(event)
         self.enter(now)
-        self._take(event, encode_text(event).encode("utf-8"))
+        self._take(event, raw)
         return self.leave()
 
     @property

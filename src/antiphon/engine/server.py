@@ -250,8 +250,8 @@ class ServerSession(Session, role=Role.SERVER):
             self._check_time(now)
         if self.link.state != "open":
             return ()
-        self.enter(now)
         raw = encode_text(event)
+        self.enter(now)
         self.act(Deliver(event, raw))
         if event.type in m.CLIENT_EVENTS:
             self._take(event, raw)

@@ -244,7 +244,8 @@ class Session(_Common):
         """One whole text message of the peer, as bytes (UTF-8) or text. Never raises for what it says."""
 
     def receive_event(self, event: ServerEvent | ClientEvent, now: Instant) -> Actions:  # type: ignore[empty-body]
-        """The same for an event that is typed already; nothing of its text is checked again."""
+        """The same for an event that is typed already; nothing of its text is checked again. Raises `ValueError` for
+        one that JSON cannot express, which no peer can have sent; nothing has changed then."""
 
     def send(  # type: ignore[empty-body]  # each role has its own of these, and there is no session of neither
         self, event: ClientEvent | ServerEvent | UnknownEvent, now: Instant, *, override: Collection[str] = ()
