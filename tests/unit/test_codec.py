@@ -474,7 +474,7 @@ def test_an_id_has_its_bound() -> None:
     outcome = repaired({**deleted, "item_id": "i" * (MOST_ID + 1)})
     assert isinstance(outcome.event, Malformed)
     assert [(problem.path, problem.message) for problem in outcome.problems] == [
-        ("$.item_id", "expected a string of at most 512 characters, found a string")
+        ("$.item_id", "expected a string of at most 4096 characters, found a string")
     ]
 
 

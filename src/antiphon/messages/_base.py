@@ -16,8 +16,9 @@ Mark = UnsetType
 """A field of the beta's notation, which no object in GA's shape has. A document that has one does not fit its class, so
 it goes to the dialect edge and comes back with the value in its GA place; the typed decoder pays nothing for it."""
 
-MOST_ID: Final = 512
-"""Characters of an id that a peer names. Ids are remembered beyond what they name, so a longer one does not fit."""
+MOST_ID: Final = 4096
+"""Characters of an id that a peer names. Ids are remembered beyond what they name, so a longer one does not fit. The
+service's have 24; a gateway may pack what it has to remember of a call into its id, which takes a few thousand."""
 
 Id: TypeAlias = Annotated[str, Meta(max_length=MOST_ID)]
 """The name of an item, a response, a call or a request (R-C11)."""
