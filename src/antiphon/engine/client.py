@@ -394,8 +394,8 @@ class ClientSession(Session, role=Role.CLIENT):
             return event
         return structs.replace(event, event_id=self.next_id("event"))
 
-    def send(
-        self, event: m.ClientEvent | m.ServerEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
+    def send(  # type: ignore[override]  # a server's session sends a server's events, a client's these
+        self, event: m.ClientEvent | m.UnknownEvent, now: Instant, *, override: Collection[str] = ()
     ) -> Actions:
         if isinstance(event, m.UnknownEvent):
             return self._send_unknown(event, now)
