@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-import msgspec
 from msgspec import structs
 
 from antiphon import (
@@ -47,8 +46,6 @@ Authorize: TypeAlias = Callable[[HandshakeReceived], tuple[int, str] | None]
 """Says None to a client that may come in, else the HTTP status (401, 403, …) and the message of the error."""
 
 _NS = 1_000_000_000
-_JSON_HEADERS = (("Content-Type", "application/json"),)
-_ERROR_CODES = {401: "invalid_api_key", 404: "not_found"}
 
 
 class ServerConnection:
@@ -241,11 +238,7 @@ class ServerConnection:
             self._fail("a handshake could not be judged by an antiphon server", error, close=False)
             refusal = 500, "The server had an error while it processed the handshake."
         if refusal is not None:
-            status, message = refusal
-            kind = "invalid_request_error" if status < 500 else "server_error"
-            detail = {"type": kind, "code": _ERROR_CODES.get(status), "message": message, "param": None}
-            body = msgspec.json.encode({"error": detail})
-            driver.do(driver.engine.reject(driver.now(), status, _JSON_HEADERS, body))
+            driver.do(driver.engine.refuse(driver.now(), *refusal))
             return
         chosen = next((name for name in server.subprotocols if name in handshake.subprotocols), None)
         driver.do(driver.engine.accept(driver.now(), subprotocol=chosen))

@@ -368,6 +368,22 @@ class TestOpeningAsServer:
         assert others(actions)[0] == CloseTransport(1000, "")
         assert fault_of(actions) == Fault("handshake", "the handshake was refused with 401", "R-L5", status=401)
 
+    @pytest.mark.parametrize(
+        ("status", "kind", "code"),
+        [
+            (401, "invalid_request_error", "invalid_api_key"),
+            (404, "invalid_request_error", "not_found"),
+            (403, "invalid_request_error", None),
+            (500, "server_error", None),
+        ],
+    )
+    def test_refusing_says_why_as_the_api_does(self, status: int, kind: str, code: str | None) -> None:
+        server, peer = asked()
+        (rejected,) = peer.receive(written(server.refuse(1, status, "Not you.")))
+        assert isinstance(rejected, HandshakeRejected)
+        error = {"type": kind, "code": code, "message": "Not you.", "param": None}
+        assert (rejected.status, json.loads(rejected.body)) == (status, {"error": error})
+
     @pytest.mark.parametrize("status", [200, 299, 600])
     def test_a_handshake_is_not_rejected_with_a_status_that_is_no_refusal(self, status: int) -> None:
         server, _ = asked()

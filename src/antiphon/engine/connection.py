@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 
@@ -44,6 +44,7 @@ from antiphon.engine.wire_events import (
     WireEvent,
     WireFault,
 )
+from antiphon.messages import ErrorDetail
 
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from antiphon.messages import ClientEvent, ServerEvent, UnknownEvent
 
 _CODE = re.compile(r"[a-z_.]{1,64}\Z")
+_CODE_OF_STATUS: Final = {401: "invalid_api_key", 404: "not_found"}
 
 
 class Connection:
@@ -178,8 +180,7 @@ class Connection:
         wire = self._waiting(now)
         refused = self.session.problem_with_query(self._query)
         if refused is not None:
-            body = msgspec.json.encode({"error": refused.detail(None)})
-            return self.reject(now, 404, (("Content-Type", "application/json"),), body)
+            return self._reject_for(now, 404, refused.detail(None))
         try:
             response, events = wire.accept(subprotocol=subprotocol, headers=headers)
         except ValueError as error:
@@ -202,6 +203,17 @@ class Connection:
             raise LocalProtocolError(str(error), rule="R-L5") from None
         fault = Fault("handshake", f"the handshake was refused with {status}", "R-L5", status=status)
         return self._end_handshake(now, response, fault)
+
+    def refuse(self, now: Instant, status: int, message: str) -> Actions:
+        """Server: `reject` with ``message`` in the body that clients of the API look into."""
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        return self._reject_for(
+            now, status, ErrorDetail(type=kind, code=_CODE_OF_STATUS.get(status), message=message, param=None)
+        )
+
+    def _reject_for(self, now: Instant, status: int, error: ErrorDetail) -> Actions:
+        body = msgspec.json.encode({"error": error})
+        return self.reject(now, status, (("Content-Type", "application/json"),), body)
 
     def _waiting(self, now: Instant) -> Wire:
         self.session.command_at(now)
