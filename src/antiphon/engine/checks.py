@@ -1,4 +1,5 @@
-"""What a client may write into a session or a response: which keys there are, and which values they take (R-E5, R-E7).
+"""What a client may write into a session, a response or a message: which keys there are, which values they take (R-E5,
+R-E7), and which content a role has (R-C13). A client asks before it sends, a server when it has received.
 
 Keys are those of the message classes. Values are data, one line a key, as the documentation has them.
 """
@@ -13,7 +14,10 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 from msgspec import inspect as introspection
 
+from antiphon import messages as m
+from antiphon.engine.audio import decode_base64
 from antiphon.engine.codec import plain_object
+from antiphon.engine.dialects import Dialect
 from antiphon.engine.refusals import Refusal, listed
 from antiphon.messages.values import (
     AUDIO_FORMAT_TYPES,
@@ -32,6 +36,31 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _MOST_ID: Final = 32
 _MOST_KEY = 64
 """Characters of a client's own key that are echoed."""
+
+# -- content -----------------------------------------------------------------------------------------------------------
+
+CONTENT_OF_ROLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+}
+_IN_BETA: Final = {"output_text": "text"}
+
+
+def problem_with_content(part: m.Part, role: str, path: str, dialect: Dialect) -> Refusal | None:
+    """Why a message of ``role``, one of `CONTENT_OF_ROLE`, may not have ``part``, which is at ``path``; None if it
+    may."""
+    allowed = CONTENT_OF_ROLE[role]
+    if part.type not in allowed or (dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
+        names = tuple(_IN_BETA.get(each, each) for each in allowed) if dialect == "beta" else allowed
+        return Refusal(
+            "invalid_value",
+            {"value": m.content_wire_type(part), "supported": listed(names), "param": f"{path}.type"},
+        )
+    if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
+        return Refusal("invalid_audio", {"param": f"{path}.audio", "detail": "expected base64"})
+    return None
+
 
 # -- keys --------------------------------------------------------------------------------------------------------------
 

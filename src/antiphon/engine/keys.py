@@ -84,8 +84,10 @@ def refusal_in_beta(problem: m.Problem, event: dict[str, Any]) -> Refusal:
     value = None if place is None else event[place[0]].get(place[1])
     if not isinstance(value, str):
         return refusal_of(problem, event)
-    fields = {"value": value[:64], "supported": listed(_FORMAT_NAMES), "param": problem.path.removeprefix("$.")}
-    return Refusal("invalid_value", {**fields})
+    return Refusal(
+        "invalid_value",
+        {"value": value[:64], "supported": listed(_FORMAT_NAMES), "param": problem.path.removeprefix("$.")},
+    )
 
 
 def in_beta(refusal: Refusal) -> Refusal:

@@ -20,7 +20,7 @@ from msgspec import UNSET, structs
 from antiphon import messages as m
 from antiphon.engine import translation
 from antiphon.engine.audio import decode_base64
-from antiphon.engine.checks import problem_with_id, problems_with_numbers
+from antiphon.engine.checks import CONTENT_OF_ROLE, problem_with_content, problem_with_id, problems_with_numbers
 from antiphon.engine.codec import encode, to_builtins
 from antiphon.engine.errors import LocalProtocolError
 from antiphon.engine.refusals import Refusal, listed
@@ -255,36 +255,23 @@ def _item(session: ClientSession, item: m.Item, path: str, calls: Collection[str
             f"{path}.approval_request_id",
         )
     if isinstance(item, m.MessageItem):
-        yield from _content(item, path, beta=session.dialect == "beta")
+        yield from _content(session, item, path)
 
 
-_Writable: TypeAlias = m.InputText | m.InputAudio | m.InputImage | m.OutputText
-
-_CONTENT_OF_ROLE: Final[dict[str, tuple[type[_Writable], ...]]] = {
-    "system": (m.InputText,),
-    "user": (m.InputText, m.InputAudio, m.InputImage),
-    "assistant": (m.OutputText,),
-}
-
-
-def _content(item: m.MessageItem, path: str, *, beta: bool) -> Problems:
-    allowed = _CONTENT_OF_ROLE.get(item.role)
-    if allowed is None:
-        return
+def _content(session: ClientSession, item: m.MessageItem, path: str) -> Problems:
+    if item.role not in CONTENT_OF_ROLE:
+        return  # a vendor's
     for index, part in enumerate(item.content):
         where = f"{path}.content[{index}]"
-        if not isinstance(part, (*allowed, m.UnknownContent)) or (not beta and isinstance(part, m.BETA_CONTENT)):
-            supported = ", ".join(repr(each.type) for each in allowed)
-            fields: dict[str, object] = {
-                "value": m.content_wire_type(part),
-                "supported": supported,
-                "param": f"{where}.type",
-            }
-            seeds = item.role == "assistant" and isinstance(part, m.OutputAudio | m.AudioPart)
-            hint = "assistant audio cannot be seeded: send its text as output_text" if seeds else ""
-            yield _as_error(Refusal("invalid_value", fields), rule="R-C13", hint=hint)
-        elif isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
-            yield _as_error(Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"}))
+        refusal = problem_with_content(part, item.role, where, session.dialect)
+        if refusal is None or isinstance(part, m.UnknownContent):
+            continue
+        if refusal.name != "invalid_value":
+            yield _as_error(refusal)
+            continue
+        seeds = item.role == "assistant" and isinstance(part, m.OutputAudio | m.AudioPart)
+        hint = "assistant audio cannot be seeded: send its text as output_text" if seeds else ""
+        yield _as_error(refusal, rule="R-C13", hint=hint)
 
 
 def _knows_item(session: ClientSession, item_id: str) -> bool:

@@ -9,7 +9,7 @@ from msgspec import UNSET, structs
 
 from antiphon import messages as m
 from antiphon.engine.audio import decode_base64
-from antiphon.engine.checks import problem_with_id
+from antiphon.engine.checks import CONTENT_OF_ROLE, problem_with_content, problem_with_id
 from antiphon.engine.codec import item_from_builtins, to_builtins
 from antiphon.engine.conversation import Node
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
@@ -17,13 +17,6 @@ from antiphon.engine.refusals import Refusal, listed
 
 if TYPE_CHECKING:
     from antiphon.engine.server import ServerSession
-
-_CONTENT_OF_ROLE = {
-    "system": ("input_text",),
-    "user": ("input_text", "input_audio", "input_image"),
-    "assistant": ("output_text",),
-}
-_IN_BETA = {"output_text": "text"}
 
 
 def audio_of(item: m.Item) -> dict[int, bytes]:
@@ -53,20 +46,13 @@ def problem_with_item(
     if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
         return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
     if isinstance(item, m.MessageItem):
-        allowed = _CONTENT_OF_ROLE.get(item.role)
-        if allowed is None:
-            supported = "'system', 'user', 'assistant'"
+        if item.role not in CONTENT_OF_ROLE:
+            supported = listed(tuple(CONTENT_OF_ROLE))
             return Refusal("invalid_value", {"value": item.role, "supported": supported, "param": f"{path}.role"})
         for index, part in enumerate(item.content):
-            where = f"{path}.content[{index}]"
-            if part.type not in allowed or (session.dialect == "ga" and isinstance(part, m.BETA_CONTENT)):
-                names = tuple(_IN_BETA.get(each, each) for each in allowed) if session.dialect == "beta" else allowed
-                return Refusal(
-                    "invalid_value",
-                    {"value": m.content_wire_type(part), "supported": listed(names), "param": f"{where}.type"},
-                )
-            if isinstance(part, m.InputAudio) and part.audio and decode_base64(part.audio) is None:
-                return Refusal("invalid_audio", {"param": f"{where}.audio", "detail": "expected base64"})
+            refused = problem_with_content(part, item.role, f"{path}.content[{index}]", session.dialect)
+            if refused is not None:
+                return refused
     return None
 
 
