@@ -65,7 +65,7 @@ class Arbiter:
         """Refuse a request that policy or bound forbids. Raises `LocalProtocolError`; changes nothing."""
         session = self._session
         policy = session.config.arbiter
-        waiting = session.waiting_requests()
+        waiting = session.gap.requests()
         if isinstance(event.event_id, str) and event.event_id:
             ours = {request.event_id for request in (*self.queue, *self.sent, *self.active.values())}
             if event.event_id in ours or any(other.event_id == event.event_id for other in waiting):

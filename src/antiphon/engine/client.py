@@ -36,6 +36,7 @@ from antiphon.engine.dialects import Dialect, is_flat, write_client
 from antiphon.engine.dialects.context import filled, is_habit
 from antiphon.engine.dialects.vendors import NO_PREDECESSOR
 from antiphon.engine.errors import Fault, LocalProtocolError
+from antiphon.engine.gap import Gap
 from antiphon.engine.incoming import (
     CONVERSATION_ITEM,
     HANDLERS,
@@ -94,7 +95,6 @@ class ClientSession(Session, role=Role.CLIENT):
         "fatal_code",
         "finished_responses",
         "gap",
-        "gap_audio",
         "has_spoken",
         "input_audio",
         "listener",
@@ -129,8 +129,7 @@ class ClientSession(Session, role=Role.CLIENT):
         # What this answers is of the classes of HANDLERS, or odd.
         self._decode: Callable[[Buffer | str], Any] = server_decoder(limits.json_depth, config.view)
         self.dialect: Dialect = "beta" if config.dialect == "beta" else "ga"
-        self.gap: deque[tuple[m.ClientEvent, bool] | bytes] = deque()
-        self.gap_audio = 0
+        self.gap = Gap()
         self.place = Place(SESSION.initial)
         self.detector = Place(INPUT_AUDIO_BUFFER.initial)
         self.configuration: m.AnySession | None = None
@@ -433,7 +432,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if isinstance(command, m.ResponseCreate):
             self.arbiter.check(command, override="R-Q1" in override)
         if self.link.state != "open":
-            waiting = sum(isinstance(entry, tuple) for entry in self.gap)
+            waiting = sum(1 for _ in self.gap.commands())
             if waiting >= self.config.limits.queued_commands:
                 raise LocalProtocolError(f"{waiting} commands wait for a socket already", rule="R-N2")
         return command
@@ -442,7 +441,7 @@ class ClientSession(Session, role=Role.CLIENT):
         if isinstance(event, m.ConversationItemTruncate) and self.renewal.cut_by_application(event):
             return
         if self.link.state != "open":
-            self.gap.append((event, forced))
+            self.gap.keep(event, forced=forced)
         elif isinstance(event, m.ResponseCreate):
             self.arbiter.submit(event, forced=forced)
         else:
@@ -538,21 +537,11 @@ class ClientSession(Session, role=Role.CLIENT):
             raise LocalProtocolError("the translation is closing and takes no more audio", rule="R-X3")
         self.now = now
         if self.link.state != "open":
-            self._keep_audio(bytes(pcm))
+            most = self.input_audio.format.samples_for_ms(self.config.limits.gap_audio_ms) * width
+            self.gap.keep_audio(bytes(pcm), most)
             return ()
         self.input_audio.append(size)
         return (TransmitMessage(append_message(pcm, translates=translates)),)
-
-    def _keep_audio(self, pcm: bytes) -> None:
-        """Between sockets the newest `limits.gap_audio_ms` stay."""
-        self.gap.append(pcm)
-        self.gap_audio += len(pcm)
-        width = self.input_audio.format.bytes_per_sample
-        most = self.input_audio.format.samples_for_ms(self.config.limits.gap_audio_ms) * width
-        while self.gap_audio > most:
-            oldest = next(entry for entry in self.gap if isinstance(entry, bytes))
-            self.gap.remove(oldest)
-            self.gap_audio -= len(oldest)
 
     # -- the player ----------------------------------------------------------------------------------------------------
 
@@ -663,12 +652,6 @@ class ClientSession(Session, role=Role.CLIENT):
             self._open_in_conversation[record.id] = record
         for stream in record.streams.values():
             self.keep_stream(stream)
-
-    def adopt_gap(self, entry: tuple[m.ClientEvent, bool] | bytes) -> None:
-        """A waiting command, or waiting audio, of a snapshot."""
-        if isinstance(entry, bytes):
-            self.gap_audio += len(entry)
-        self.gap.append(entry)
 
     def _forget_stream_key(self, key: tuple[str, int]) -> None:
         indexes = self.stream_keys[key[0]]
@@ -805,12 +788,6 @@ class ClientSession(Session, role=Role.CLIENT):
                 del places[next(iter(places))]
         return place
 
-    def waiting_requests(self) -> tuple[m.ResponseCreate, ...]:
-        """Requests that wait for a socket."""
-        return tuple(
-            entry[0] for entry in self.gap if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate)
-        )
-
     def knows_item(self, item_id: str, *, announced: bool = False) -> bool:
         """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way.
 
@@ -853,9 +830,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def _waiting(self) -> Iterator[m.ClientEvent]:
         """The commands that wait for a socket, oldest first."""
         yield from self.renewal.repeated
-        for entry in self.gap:
-            if isinstance(entry, tuple):
-                yield entry[0]
+        yield from self.gap.commands()
 
     @property
     def takes_no_more_audio(self) -> bool:
@@ -878,13 +853,12 @@ class ClientSession(Session, role=Role.CLIENT):
         self.step(SESSION, self.place, "internal.opened", None)
         self.renewal.begin_session()
         self.arbiter.release()  # what was held back is older than what waits for a socket
-        gap, self.gap, self.gap_audio = self.gap, deque(), 0
-        for entry in gap:
+        for entry in self.gap.take():
             if isinstance(entry, bytes):
                 self.input_audio.append(len(entry))
                 self.transmit(append_message(entry, translates=self.translates))
-            elif (event := self.renewal.fitted(entry[0])) is not None:
-                self._submit(event, forced=entry[1])
+            elif (event := self.renewal.fitted(entry.event)) is not None:
+                self._submit(event, forced=entry.forced)
 
     def let_go(self) -> None:
         goes_on = self.link.state != "closed"
@@ -897,11 +871,10 @@ class ClientSession(Session, role=Role.CLIENT):
         self.arbiter.drop(held=not goes_on)
         if goes_on:
             return  # what waits for a socket waits for the next
-        gap, self.gap, self.gap_audio = self.gap, deque(), 0
-        for entry in gap:
-            if isinstance(entry, tuple) and isinstance(entry[0], m.ResponseCreate):
-                reason: Literal["closed", "disconnected"] = "closed" if self.closing_was_ours else "disconnected"
-                self.act(RequestSettled(cast(str, entry[0].event_id), Dropped(reason)))
+        reason: Literal["closed", "disconnected"] = "closed" if self.closing_was_ours else "disconnected"
+        for request in self.gap.requests():
+            self.act(RequestSettled(cast(str, request.event_id), Dropped(reason)))
+        self.gap.take()
 
     def end_generation(self) -> None:
         """Ids of the old session mean nothing to the next, or something else (R-N5)."""

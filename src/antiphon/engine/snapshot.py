@@ -20,8 +20,6 @@ from antiphon.engine.actions import Closed
 from antiphon.engine.arbiter import ArbiterState
 from antiphon.engine.audio import AudioFormat, InputAudioLedger, InputAudioState
 from antiphon.engine.codec import (
-    command_from_text,
-    encode_text,
     session_from_builtins,
     to_builtins,
 )
@@ -33,6 +31,7 @@ from antiphon.engine.credentials import command_without_credentials, without_cre
 from antiphon.engine.delivery import DeliveryState
 from antiphon.engine.dialects import Dialect
 from antiphon.engine.errors import Fault, SnapshotError
+from antiphon.engine.gap import GapEntry
 from antiphon.engine.link import End
 from antiphon.engine.mcp import McpProgress, McpWork
 from antiphon.engine.playback import EntryState, PlaybackLedger, PlaybackState
@@ -48,7 +47,6 @@ from antiphon.engine.timers import Instant
 from antiphon.engine.usage import Usage
 from antiphon.machines import DIGEST, MACHINES
 from antiphon.messages import (
-    ClientEvent,
     McpApprovalRequestItem,
     Message,
     RateLimit,
@@ -94,19 +92,6 @@ class CommonState(Struct, frozen=True):
     reports: list[tuple[str, str, int]]
     reported_paths: list[tuple[str, str, str]]
     closed: Closed | None
-
-
-class GapEntry(Struct, frozen=True):
-    """A command that waits for a socket: its JSON text; or audio that does."""
-
-    event: str | None
-    forced: bool
-    audio: bytes | None
-
-    def __repr__(self) -> str:
-        event = None if self.event is None else f"<{len(self.event)} characters>"
-        audio = None if self.audio is None else f"<{len(self.audio)} bytes>"
-        return f"GapEntry(event={event}, forced={self.forced}, audio={audio})"
 
 
 class ClientState(Struct, frozen=True):
@@ -330,12 +315,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         detection=session.detection,
         usage=session.usage,
         rate_limits=session.account.dump(now),
-        gap=[
-            GapEntry(None, False, entry)
-            if isinstance(entry, bytes)
-            else GapEntry(command_without_credentials(encode_text(entry[0])), entry[1], None)
-            for entry in session.gap
-        ],
+        gap=session.gap.dump(),
         renewal=_renewal(session.renewal.dump(now)),
         missed=list(session.sharing.missed),
     )
@@ -400,22 +380,14 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.usage = state.usage
     session.account.load(state.rate_limits, now)
     session.sharing.missed = dict.fromkeys(state.missed)
-    for entry in state.gap:
-        waiting = entry.audio if entry.event is None else (_command(entry.event), entry.forced)
-        if waiting is None:
-            raise SnapshotError("what waits in the snapshot is neither a command nor audio")
-        session.adopt_gap(waiting)
+    try:
+        session.gap.load(state.gap)
+    except ValueError as error:
+        raise SnapshotError(f"what waits in the snapshot for a socket: {error}") from None
     try:
         session.renewal.load(state.renewal, now)
     except ValueError:
         raise SnapshotError("an unanswered command of the snapshot is no client event") from None
-
-
-def _command(text: str) -> ClientEvent:
-    try:
-        return command_from_text(text)
-    except ValueError:
-        raise SnapshotError("a waiting command of the snapshot is no client event") from None
 
 
 def take_server(session: ServerSession, now: Instant) -> Snapshot:
