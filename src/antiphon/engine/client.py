@@ -1,8 +1,8 @@
 """The client role: commands out, events in, the player beside.
 
 What events do is in ``incoming.py``; requests are the arbiter's, playback is in ``listener.py``, what may be sent is in
-``legality.py``. Here is the rest: receiving and sending, the gap before a socket opens, and what a socket's end
-takes with it.
+``legality.py``, what waits for a socket in ``gap.py``. Here is the rest: receiving and sending, what the session knows
+for all of them, and what a socket's end takes with it.
 """
 
 from __future__ import annotations
