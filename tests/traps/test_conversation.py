@@ -243,7 +243,7 @@ def test_trap_24_audio_of_the_assistant_is_not_seeded() -> None:
         item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", "audio": "AAAA"}]}
         assert server_helpers.refusal(Host().hear("conversation.item.create", item=item))["code"] == "invalid_value"
 
-    def anything(_item: m.MessageItem, _path: str, *, beta: bool) -> list[object]:
+    def anything(_session: object, _item: m.MessageItem, _path: str) -> list[object]:
         return []
 
     trap(check, replaced(legality, "_content", anything))
@@ -284,8 +284,8 @@ def test_trap_25_items_and_parts_name_their_contents_differently() -> None:
         return event.part is not UNSET and event.part.type == "output_text"
 
     def text_for_everybody(patch: object) -> None:
-        role = {**legality._CONTENT_OF_ROLE, "assistant": (m.TextPart, m.OutputText)}
-        patch.setattr(legality, "_CONTENT_OF_ROLE", role)  # type: ignore[attr-defined]
+        role = {**checks.CONTENT_OF_ROLE, "assistant": ("text", "output_text")}
+        patch.setattr(checks, "CONTENT_OF_ROLE", role)  # type: ignore[attr-defined]
 
     trap(
         check,
