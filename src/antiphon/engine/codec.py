@@ -221,42 +221,41 @@ def _mended(
     """The event in a text that was refused for what some programs write although it is no JSON, if it was for that.
 
     Where strings are UTF-16 they are cut in the middle of a character, and either half is sent as an escape; Python's
-    own `json` writes NaN and Infinity. The rest of the event may be the only end of its response.
+    own `json` writes NaN and Infinity, and reads all of it. The rest of the event may be the only end of its response.
     """
-    whole = _ESCAPE.sub(lambda found: _REPLACEMENT if found[1] else found[0], text)
-    constants: list[str] = []
+    problems: list[Problem] = []
 
     def read_constant(name: str) -> float:
-        constants.append(name)
+        if not problems:
+            problems.append(Problem("$", f"{name} is no JSON, and stands for no value", "value"))
         return float(name)
 
+    log = ProblemLog()
     try:
-        data = json.loads(whole, parse_int=_integer, parse_constant=read_constant)
+        data = _without_halves(json.loads(text, parse_int=_integer, parse_constant=read_constant), "$", log)
     except (ValueError, RecursionError):
         return unreadable
-    decoded = _repaired(data, known, read, exact=False) if isinstance(data, dict) else unreadable
-    if isinstance(decoded, Unreadable) or (whole == text and not constants):
+    problems += log.close()
+    decoded = _repaired(data, known, read, exact=False) if problems and isinstance(data, dict) else unreadable
+    if isinstance(decoded, Unreadable):
         return unreadable
-    mended = []
-    if whole != text:
-        mended.append(Problem(_path_of(data), "half of a pair of surrogates was replaced by U+FFFD", "value"))
-    if constants:
-        mended.append(Problem("$", f"{constants[0]} is no JSON, and stands for no value", "value"))
-    return structs.replace(decoded, problems=(*mended, *decoded.problems)[:MAX_PROBLEMS])
+    return structs.replace(decoded, problems=(*problems, *decoded.problems)[:MAX_PROBLEMS])
 
 
-def _path_of(data: JsonObject) -> str:
-    """Where the first string is that has a replacement character in it; "$" if it is in the name of a key."""
-    waiting: list[tuple[str, object]] = [("$", data)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, str) and "\ufffd" in value:
-            return path
-        if isinstance(value, dict):
-            waiting += [(f"{path}.{key}", each) for key, each in reversed(value.items())]
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{index}]", value[index]) for index in reversed(range(len(value)))]
-    return "$"
+def _without_halves(value: object, path: str, log: ProblemLog) -> object:
+    """The value with U+FFFD in the place of each surrogate without its partner."""
+    if isinstance(value, str):
+        whole = _SURROGATE.sub("\ufffd", value)
+        if whole != value:
+            log.add(path, "half of a pair of surrogates was replaced by U+FFFD", "value")
+        return whole
+    if isinstance(value, dict):
+        return {
+            _without_halves(key, path, log): _without_halves(each, f"{path}.{key}", log) for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_halves(each, f"{path}[{index}]", log) for index, each in enumerate(value)]
+    return value
 
 
 def _not_parsed(text: bytes, error: ValueError) -> Unreadable:
@@ -321,10 +320,7 @@ _LEFT_BRACE: Final = ord("{")
 _LEFT_BRACKET: Final = ord("[")
 _POSITION: Final = re.compile(r" \(byte (\d+)\)")
 _TRUNCATED: Final = "truncated"
-_ESCAPE: Final = re.compile(  # every escape, so that none begins in the middle of another; the group is half a pair
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-_REPLACEMENT: Final = rb"\ufffd"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # a whole pair is one character of a str
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
 
