@@ -768,6 +768,12 @@ def test_each_field_that_is_lost_is_reported_once() -> None:
         assert each.client.reports["R-E5", "session.updated"] == 5
 
 
+def test_a_report_of_a_broken_key_can_be_stored() -> None:
+    talk = Talk()
+    talk.client.receive_message('{"type":"vendor.event","\\ud800":{"\\udc00":"\\ud800"}}', 0)
+    assert Snapshot.decode(talk.client.snapshot(0).encode()) == talk.client.snapshot(0)
+
+
 def test_so_many_fields_are_told_apart_and_no_more() -> None:
     talk = Talk(limits=Limits(report_kinds=2))
     talk.hear("session.updated", session={"type": "realtime", "instructions": 5, "tools": 5})

@@ -557,8 +557,12 @@ def test_an_escaped_backslash_before_a_surrogate_is_no_surrogate() -> None:
 
 @pytest.mark.parametrize(
     ("skipped", "path"),
-    [('[1, {"a": "\\udc00"}]', "$.skipped[1].a"), ('{"\\udc00": 1}', "$.skipped")],
-    ids=["in a value", "in a key"],
+    [
+        ('[1, {"a": "\\udc00"}]', "$.skipped[1].a"),
+        ('{"\\udc00": 1}', "$.skipped"),
+        ('{"A key": "\\udc00"}', "$.skipped[...]"),
+    ],
+    ids=["in a value", "in a key", "below a key of the peer's"],
 )
 def test_where_half_a_pair_was_is_said(skipped: str, path: str) -> None:
     outcome = decode(text_of(DELTA)[:-1] + b',"skipped":' + skipped.encode() + b"}")

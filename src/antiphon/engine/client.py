@@ -816,8 +816,8 @@ class ClientSession(Session, role=Role.CLIENT):
         item_id = self.calls.get(call_id)
         known = item_id is not None
         for pending in self.acknowledgements.unanswered():
-            if pending.key is not None and pending.key == item_id:
-                known = pending.type != "conversation.item.delete"
+            if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
+                known = item_id is not None and pending.type == "conversation.item.create"
         for event in self._waiting():
             if isinstance(event, m.ConversationItemDelete) and event.item_id == item_id:
                 known = False

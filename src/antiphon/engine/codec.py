@@ -250,8 +250,12 @@ def _without_halves(value: object, path: str, log: ProblemLog) -> object:
             log.add(path, "half of a pair of surrogates was replaced by U+FFFD", "value")
         return whole
     if isinstance(value, dict):
+        # A key that is no field's name is the peer's own word: it may be long, broken itself, or confidential.
         return {
-            _without_halves(key, path, log): _without_halves(each, f"{path}.{key}", log) for key, each in value.items()
+            _without_halves(key, path, log): _without_halves(
+                each, f"{path}.{key}" if _FIELD.fullmatch(key) else f"{path}[...]", log
+            )
+            for key, each in value.items()
         }
     if isinstance(value, list):
         return [_without_halves(each, f"{path}[{index}]", log) for index, each in enumerate(value)]
@@ -320,6 +324,7 @@ _LEFT_BRACE: Final = ord("{")
 _LEFT_BRACKET: Final = ord("[")
 _POSITION: Final = re.compile(r" \(byte (\d+)\)")
 _TRUNCATED: Final = "truncated"
+_FIELD: Final = re.compile(r"[a-z_]{1,40}")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # a whole pair is one character of a str
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 
