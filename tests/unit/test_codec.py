@@ -581,6 +581,12 @@ def test_what_is_no_number_in_json_costs_a_client_only_its_field(constant: str) 
         assert isinstance(codec.client_decoder(DEPTH)(refused), Unreadable)
 
 
+def test_what_is_no_number_is_told_once_a_text() -> None:
+    outcome = decode('{"type":"vendor.event","a":NaN,"b":[Infinity,NaN]}')
+    assert isinstance(outcome, Repaired)
+    assert [problem.message for problem in outcome.problems] == ["NaN is no JSON, and stands for no value"]
+
+
 def test_an_escaped_pair_of_surrogates_is_one_character() -> None:
     event = decode(text_of({**DELTA, "delta": "🎈"}))
     assert isinstance(event, ResponseOutputTextDelta)
