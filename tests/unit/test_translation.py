@@ -13,6 +13,8 @@ from antiphon import (
     ClientSession,
     Closed,
     CloseTransport,
+    Connection,
+    ConnectionConfig,
     Deliver,
     Durations,
     Endpoint,
@@ -35,7 +37,7 @@ from antiphon.engine.timers import MS, Timer
 from antiphon.engine.translation import COMMANDS, CONVERSATION_COMMANDS, TRANSLATION
 from unit import server_helpers
 from unit.engine_helpers import Talk, delivered, of, rules, sent, sent_types
-from unit.server_helpers import Host, refusal
+from unit.server_helpers import Host, Numbers, refusal
 
 PCM = bytes(9600)
 """200 ms."""
@@ -326,6 +328,71 @@ def drained(client: ClientSession) -> int | None:
     return None if at is None else at // MS
 
 
+def closing_unseen(**config: Any) -> Talk:
+    """A client that says all it has to say, and that this is all, before its session has shown itself."""
+    talk = Talk(begun=False, session_type="translation", **config)
+    talk.client.append_audio(PCM, 0)
+    talk.say(m.SessionClose())
+    assert sent_types(talk.client.opened(0)) == ["session.input_audio_buffer.append", "session.close"]
+    assert talk.client.state == "closing_unseen"
+    return talk
+
+
+def test_a_translation_may_be_asked_to_end_before_its_session_has_shown_itself() -> None:
+    talk = Talk(begun=False, session_type="translation")
+    talk.client.opened(0)
+    assert sent_types(talk.say(m.SessionClose())) == ["session.close"]
+    assert talk.client.state == "closing_unseen"
+
+
+def test_a_session_that_shows_itself_after_its_end_was_asked_for_breaks_no_rule() -> None:
+    talk = closing_unseen()
+    assert rules(talk.hear("session.created", session={"type": "translation"})) == []
+    assert talk.client.state == "closing"
+    assert rules(talk.hear("session.created", session={"type": "translation"})) == ["R-S1"]
+    assert of(talk.hear("session.closed"), CloseTransport) == [CloseTransport(1000)]
+
+
+def test_after_its_end_was_asked_for_no_audio_is_taken_for_a_session_that_has_not_shown_itself() -> None:
+    talk = closing_unseen()
+    with pytest.raises(LocalProtocolError) as refused:
+        talk.client.append_audio(PCM, 0)
+    assert refused.value.rule == "R-X3"
+    assert talk.refused(m.SessionInputAudioBufferAppend(audio=FRAME)).rule == "R-X3"
+    assert talk.refused(m.SessionClose()).rule == "R-X3"
+
+
+def test_an_event_before_the_session_is_early_for_a_translation_that_was_asked_to_end_too() -> None:
+    talk = closing_unseen()
+    assert rules(talk.hear("session.output_transcript.delta", delta="a")) == ["R-S1"]
+    assert talk.client.state == "closing"
+
+
+def test_a_session_that_never_shows_itself_is_not_waited_for_for_ever() -> None:
+    client = closing_unseen(timers=Durations(drain=1000 * MS)).client
+    actions = client.tick(1000 * MS)
+    assert (client.state, rules(actions), of(actions, CloseTransport)) == ("ended", ["R-X3"], [CloseTransport(1000)])
+
+
+def test_a_session_may_be_refused_after_its_end_was_asked_for() -> None:
+    talk = closing_unseen()
+    assert rules(talk.hear("error", error=FATAL)) == []
+    assert talk.client.state == "expired"
+
+
+def test_a_translation_that_is_over_is_not_asked_to_end() -> None:
+    talk = listener()
+    talk.hear("error", error=FATAL)
+    assert talk.refused(m.SessionClose()).rule == "R-X3"
+
+
+def test_a_restore_for_another_socket_begins_another_session_where_none_was_seen() -> None:
+    talk = closing_unseen()
+    config = ConnectionConfig(endpoint=Endpoint.custom("ws://example.org/"), session=talk.config)
+    again = Connection.restore(talk.client.snapshot(0), config, now=0, entropy=Numbers())
+    assert again.client.state == "awaiting"
+
+
 def test_the_end_of_a_translation_is_not_waited_for_for_ever() -> None:
     client = listener(timers=Durations(drain=1000 * MS)).client
     client.send(m.SessionClose(), 0)
@@ -410,6 +477,26 @@ def test_a_translation_that_was_asked_to_end_is_not_renewed() -> None:
     assert renewals(talk)
     talk.say(m.SessionClose())
     assert not renewals(talk)
+
+
+def test_a_translation_that_was_asked_to_end_before_it_began_is_not_renewed() -> None:
+    talk = Talk(begun=False, session_type="translation")
+    talk.say(m.SessionClose())
+    talk.client.start(0)
+    talk.client.opened(0, unix_ns=0)
+    talk.hear("session.created", session={"type": "translation", "expires_at": 3600})
+    assert not renewals(talk)
+    assert len(of(talk.client.receive_eof(talk.now, 1001), Closed)) == 1
+
+
+def test_a_translation_whose_session_expired_may_be_asked_to_end_while_another_socket_is_opened() -> None:
+    talk = dialling()
+    talk.client.receive_eof(talk.now, 1001)
+    assert sent_types(talk.say(m.SessionClose())) == []
+    talk.tick()
+    assert sent_types(talk.client.opened(talk.now))[-1] == "session.close"
+    assert rules(talk.hear("session.created", session={"type": "translation"})) == []
+    assert talk.client.state == "closing"
 
 
 # -- sessions that do not translate ------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ class ClientSession(Session, role=Role.CLIENT):
             and self.config.transport == "websocket"
             and self.link.dials
             and self.fatal_code is None
-            and self.place.state not in ("closing", "ended")
+            and self.place.state not in _ENDING
         )
 
     @property
@@ -281,7 +281,7 @@ class ClientSession(Session, role=Role.CLIENT):
             self._receive_unusual(event, raw)
         else:
             out.append(Deliver(event, raw))
-            if self.overdue_item_id is not None or self.place.state == "awaiting":
+            if self.overdue_item_id is not None or self.place.state in _UNSEEN:
                 self._check_order(event)
             handler(self, event)
         actions = tuple(out)
@@ -373,7 +373,7 @@ class ClientSession(Session, role=Role.CLIENT):
 
     def _check_order(self, event: m.Event | m.UnknownEvent | m.Malformed) -> None:
         """The two rules that any other event may break: the session comes first, an item's end directly follows it."""
-        if self.place.state == "awaiting" and not isinstance(event, (m.SessionCreated, m.Error)):
+        if self.place.state in _UNSEEN and not isinstance(event, (m.SessionCreated, m.Error)):
             self.step(SESSION, self.place, "internal.early_event", event)
         overdue = self.overdue_item_id
         if overdue is None or type(event) in NEVER_OVERDUE:
@@ -838,7 +838,7 @@ class ClientSession(Session, role=Role.CLIENT):
     def takes_no_more_audio(self) -> bool:
         """Translation: whether its end was asked for, or waits to be, or has come (R-X3)."""
         asked = any(isinstance(event, m.SessionClose) for event in self._waiting())
-        return asked or self.place.state in ("closing", "ended")
+        return asked or self.place.state in _ENDING
 
     def name_of(self, item_id: str) -> str:
         """The id that an item has now."""
@@ -954,4 +954,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
 
 _CREATED = m.ConversationItemCreated.step_type
+_UNSEEN = ("awaiting", "closing_unseen")
+"""Where the session has not shown itself."""
+_ENDING = ("closing_unseen", "closing", "ended")
+"""Where a translation was asked to end, or has ended."""
 _COMMANDS = frozenset({*m.CLIENT_EVENTS.values(), *CLIENT_VIEWS["ga"].values(), *CLIENT_VIEWS["beta"].values()})

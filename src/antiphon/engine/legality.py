@@ -114,10 +114,10 @@ def _kind_of_session(session: ClientSession, event: m.ClientEvent) -> Problems:
             yield _error(message, "R-S9", "invalid_value", "type")
     elif event.type not in translation.COMMANDS:
         yield _error(f"a translation session does not know {event.type}", "R-X1", "invalid_value", "type")
-    elif isinstance(event, m.SessionClose) and session.place.state != "open":
-        yield _error(f"the session is {session.place.state}: there is nothing to close", "R-X3")
     elif isinstance(event, m.SessionClose) and session.takes_no_more_audio:
-        yield _error("the end of the translation is asked for already, as soon as there is a socket", "R-X3")
+        yield _error("the translation has ended, or was asked to end", "R-X3")
+    elif isinstance(event, m.SessionClose) and session.place.state == "expired" and session.link.state == "open":
+        yield _error("the session is expired: there is nothing to close", "R-X3")
     elif isinstance(event, m.SessionInputAudioBufferAppend) and session.takes_no_more_audio:
         yield _error("the translation is closing and takes no more audio", "R-X3", "invalid_event", "audio")
 

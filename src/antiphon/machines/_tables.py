@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "dc017506fdfe7de6a994153c1c07b728ab4f19c1d923357fcca6ea141c818355"
+DIGEST: Final = "a4808e10461b6fa219346010b1c4007908b5e0375559131452d23599723c717a"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3075,7 +3075,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
         initial="awaiting",
         final=(),
         roles=("client", "server"),
-        states=("awaiting", "open", "closing", "ended", "expired"),
+        states=("awaiting", "open", "closing_unseen", "closing", "ended", "expired"),
         rows=(
             RowSpec(
                 on="internal.opened",
@@ -3098,9 +3098,29 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 role=None,
             ),
             RowSpec(
+                on="internal.early_event",
+                source=("closing_unseen",),
+                dest="closing",
+                guard=None,
+                effect=None,
+                rule="R-S1",
+                report=True,
+                role="client",
+            ),
+            RowSpec(
                 on="session.created",
                 source=("awaiting",),
                 dest="open",
+                guard=None,
+                effect="adopt",
+                rule="R-S1",
+                report=False,
+                role="client",
+            ),
+            RowSpec(
+                on="session.created",
+                source=("closing_unseen",),
+                dest="closing",
                 guard=None,
                 effect="adopt",
                 rule="R-S1",
@@ -3139,7 +3159,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="internal.fatal_error",
-                source=("awaiting", "open", "closing"),
+                source=("awaiting", "open", "closing_unseen", "closing"),
                 dest="expired",
                 guard=None,
                 effect=None,
@@ -3198,6 +3218,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 role=None,
             ),
             RowSpec(
+                on="internal.renewed",
+                source=("closing_unseen",),
+                dest="awaiting",
+                guard=None,
+                effect=None,
+                rule="R-S1",
+                report=False,
+                role="client",
+            ),
+            RowSpec(
                 on="session.input_audio_buffer.append",
                 source=("open",),
                 dest=None,
@@ -3216,6 +3246,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 rule="R-X2",
                 report=False,
                 role="server",
+            ),
+            RowSpec(
+                on="session.close",
+                source=("awaiting",),
+                dest="closing_unseen",
+                guard=None,
+                effect="close_translation",
+                rule="R-X3",
+                report=False,
+                role="client",
             ),
             RowSpec(
                 on="session.close",
@@ -3309,7 +3349,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="timer.drain",
-                source=("closing",),
+                source=("closing_unseen", "closing"),
                 dest="ended",
                 guard=None,
                 effect="end_translation",
