@@ -15,6 +15,7 @@ from antiphon import (
     Deliver,
     Disconnected,
     Dropped,
+    Durations,
     Fault,
     Limits,
     LocalProtocolError,
@@ -30,6 +31,7 @@ from antiphon import (
 from antiphon import messages as m
 from antiphon.engine.client import ClientSession
 from unit.engine_helpers import (
+    MS,
     Talk,
     at,
     call,
@@ -641,6 +643,27 @@ def test_a_fatal_error_before_the_session_counts_as_well() -> None:
     client = open_session()
     client.receive_message('{"type": "error", "error": {"message": "no", "code": "invalid_api_key"}}', 0)
     assert client.state == "expired"
+
+
+def test_a_server_that_leaves_the_socket_open_after_a_fatal_error_is_waited_for_as_long_as_for_a_close() -> None:
+    client = Talk(timers=Durations(close=1000 * MS)).client
+    client.receive_message('{"type": "error", "error": {"message": "no", "code": "insufficient_quota"}}', 0)
+    assert not client.tick(999 * MS)
+    assert client.tick(1000 * MS) == (CloseTransport(1000, ""),)
+    (closed,) = of(client.receive_eof(1000 * MS, 1000), Closed)
+    assert closed.fault is not None
+    assert (closed.code, closed.fault.kind, closed.fault.code) == (1000, "session", "insufficient_quota")
+
+
+def test_a_dead_server_after_a_fatal_error_is_aborted() -> None:
+    client = Talk(timers=Durations(close=1000 * MS)).client
+    client.receive_message('{"type": "error", "error": {"message": "no", "code": "insufficient_quota"}}', 0)
+    client.tick(1000 * MS)
+    actions = client.tick(2000 * MS)
+    assert of(actions, CloseTransport) == [CloseTransport(1006, "", abort=True)]
+    (closed,) = of(actions, Closed)
+    assert closed.fault is not None
+    assert (closed.fault.kind, closed.fault.code) == ("session", "insufficient_quota")
 
 
 # -- bounds ------------------------------------------------------------------------------------------------------------

@@ -67,6 +67,10 @@ class SessionRules:
             session.take_formats()
 
     @staticmethod
+    def await_end(_place: Place, session: ClientSession, _event: m.Error) -> None:
+        session.timers.arm(Timer.CLOSE, session.now + session.config.timers.close)
+
+    @staticmethod
     def translate_text(_place: Place, session: ClientSession, _event: object) -> None:
         translation.drained(session)  # the application has the text from its `Deliver`
 

@@ -226,6 +226,10 @@ class LinkRules:
         LinkRules._close(engine, end.code or 1002, end.reason)
 
     @staticmethod
+    def close_unended(link: Link, engine: Session, _event: object) -> None:
+        LinkRules.fail(link, engine, engine.end_of_socket(1000, ""))
+
+    @staticmethod
     def _close(engine: Session, code: int, reason: str) -> None:
         engine.timers.clear()
         engine.timers.arm(Timer.CLOSE, engine.now + engine.config.timers.close)

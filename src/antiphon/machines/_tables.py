@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "a4808e10461b6fa219346010b1c4007908b5e0375559131452d23599723c717a"
+DIGEST: Final = "f5069ce1313842ed9ceefd93b8f1cf345eec489fea0bff5d2fc6f2adbfb9a156"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1974,6 +1974,16 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
             ),
             RowSpec(
                 on="timer.close",
+                source=("open",),
+                dest="closing",
+                guard=None,
+                effect="close_unended",
+                rule="R-S4",
+                report=False,
+                role=None,
+            ),
+            RowSpec(
+                on="timer.close",
                 source=("closing",),
                 dest="closed",
                 guard=None,
@@ -3162,7 +3172,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("awaiting", "open", "closing_unseen", "closing"),
                 dest="expired",
                 guard=None,
-                effect=None,
+                effect="await_end",
                 rule="R-S4",
                 report=False,
                 role="client",
@@ -4402,9 +4412,15 @@ TIMERS: Final[Mapping[str, TimerSpec]] = {
     ),
     "close": TimerSpec(
         default_ms=5000,
-        arms="a closing handshake begins",
+        arms=(
+            "a closing handshake begins, or a client was told a fatal code, which the server's closing handshake "
+            "should follow"
+        ),
         stops="the socket's end",
-        fires="the socket is aborted; `Closed`",
+        fires=(
+            "the socket is aborted; `Closed`. After a fatal code the client closes the socket first, and the timer "
+            "is armed again"
+        ),
     ),
     "request": TimerSpec(
         default_ms=30000,
