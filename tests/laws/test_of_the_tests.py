@@ -27,9 +27,10 @@ from antiphon import (
     inputs,
 )
 from antiphon import messages as m
-from antiphon.engine import incoming, serving, session
+from antiphon.engine import serving, session
 from antiphon.engine.acknowledgements import Acknowledgements, AcknowledgementsState
 from antiphon.engine.arbiter import Arbiter
+from antiphon.engine.incoming import handlers
 from antiphon.engine.records import Place
 from antiphon.engine.request import Request
 from antiphon.engine.settings import Refusal
@@ -113,14 +114,14 @@ def test_l02_sees_a_handler_that_raises() -> None:
     def boom(_session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         raise KeyError("tokens")
 
-    shows_red(check_l02, _handler(incoming.HANDLERS, m.RateLimitsUpdated, boom), KeyError)
+    shows_red(check_l02, _handler(handlers.HANDLERS, m.RateLimitsUpdated, boom), KeyError)
 
 
 def test_l02_sees_a_refusal_of_what_the_peer_said() -> None:
     def refuse(_session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         raise LocalProtocolError("not now", rule="R-N2")
 
-    shows_red(check_l02, _handler(incoming.HANDLERS, m.RateLimitsUpdated, refuse))
+    shows_red(check_l02, _handler(handlers.HANDLERS, m.RateLimitsUpdated, refuse))
 
 
 # -- L3 ----------------------------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def test_l08_sees_a_state_that_is_written_outside_of_the_stepper() -> None:
     def meddle(session: ClientSession, _event: m.RateLimitsUpdated) -> None:
         session.place.state = "expired"
 
-    shows_red(check_l08, _handler(incoming.HANDLERS, m.RateLimitsUpdated, meddle))
+    shows_red(check_l08, _handler(handlers.HANDLERS, m.RateLimitsUpdated, meddle))
 
 
 def test_l08_sees_a_stepper_that_does_not_ask_the_guards() -> None:

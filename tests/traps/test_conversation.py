@@ -8,9 +8,11 @@ from msgspec import UNSET, structs
 
 from antiphon import Actions, ClientSession, Conversation, Session
 from antiphon import messages as m
-from antiphon.engine import checks, incoming, legality, membership
+from antiphon.engine import checks, legality, membership
 from antiphon.engine.conversation import Node, Placement, Taken
-from antiphon.engine.incoming import CONTENT_PART, CONVERSATION_ITEM
+from antiphon.engine.incoming import handlers
+from antiphon.engine.incoming.item import CONVERSATION_ITEM
+from antiphon.engine.incoming.part import CONTENT_PART
 from antiphon.messages.beta import SERVER_VIEWS
 from traps.wrong import both, client_handles, effect, guard, never, nothing, replaced, trap
 from unit import server_helpers
@@ -226,7 +228,7 @@ def test_trap_23_an_item_without_a_status_has_one_all_the_same() -> None:
 
     def strictly(session: ClientSession, event: m.ConversationItemAdded) -> None:
         if getattr(event.item, "status", UNSET) is not UNSET:
-            incoming.on_item(session, event)
+            handlers.on_item(session, event)
 
     trap(check, client_handles(m.ConversationItemAdded, strictly))
 
@@ -371,10 +373,10 @@ def test_trap_42_items_of_a_response_may_interleave() -> None:
             actions += talk.hear("response.output_text.done", text=words, **at("r1", item_id))
         assert rules(actions) == []
 
-    on_part = incoming.HANDLERS[m.ResponseOutputTextDelta]
+    on_part = handlers.HANDLERS[m.ResponseOutputTextDelta]
 
     def as_a_stack(session: ClientSession, event: m.ResponseOutputTextDelta) -> None:
-        top = next(reversed(session.streams.values()))
+        top = next(reversed(session.registry.streams.values()))
         on_part(session, structs.replace(event, item_id=top.item_id))
 
     trap(check, client_handles(m.ResponseOutputTextDelta, as_a_stack))

@@ -6,8 +6,8 @@ from typing import Any
 
 from antiphon import Actions, ClientSession, PlayAudio
 from antiphon import messages as m
-from antiphon.engine import incoming
 from antiphon.engine.audio import AudioFormat, Remainder
+from antiphon.engine.incoming import handlers
 from antiphon.engine.playback import Entry, PlaybackLedger
 from traps.wrong import client_handles, replaced, trap
 from unit.engine_helpers import MS, Talk, at, delivered, heard, of, rules, sent, sent_types, spoken, stops
@@ -21,7 +21,7 @@ def barges_in(talk: Talk, item_id: str = "user") -> Actions:
 
 def truncates_all_that_is_generated(session: ClientSession, event: m.InputAudioBufferSpeechStarted) -> None:
     """A barge-in as seen by a client that keeps no account of audio: cut what is being generated, at 0."""
-    incoming.on_input_audio_buffer(session, event)
+    handlers.on_input_audio_buffer(session, event)
     for record in session.responses.values():
         if record.is_open:
             for item_id in record.item_ids:

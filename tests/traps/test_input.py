@@ -5,7 +5,8 @@ from __future__ import annotations
 from antiphon import Actions, ClientSession
 from antiphon import messages as m
 from antiphon.engine.audio import PCMU
-from antiphon.engine.incoming import INPUT_AUDIO_BUFFER, InputAudioBufferRules
+from antiphon.engine.incoming import members
+from antiphon.engine.incoming.session import INPUT_AUDIO_BUFFER, InputAudioBufferRules
 from antiphon.engine.records import Place
 from traps.wrong import effect, nothing, replaced, trap
 from unit.engine_helpers import Talk, delivered, rules, said, sent_types, stops
@@ -120,7 +121,7 @@ def test_trap_44_an_idle_timeout_is_a_turn_of_the_user_and_brings_an_item_of_the
     trap(
         check,
         effect(INPUT_AUDIO_BUFFER, "timeout_triggered", nothing),
-        replaced(ClientSession, "check_origin", strict_about_origin),
+        replaced(members, "check_origin", strict_about_origin),
     )
 
 

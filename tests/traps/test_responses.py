@@ -6,10 +6,10 @@ from msgspec import structs
 
 from antiphon import Actions, ClientSession, Finished, RequestSettled
 from antiphon import messages as m
-from antiphon.engine import incoming
 from antiphon.engine.arbiter import Arbiter
 from antiphon.engine.blame import Blame
-from antiphon.engine.incoming import RESPONSE
+from antiphon.engine.incoming import arrival, handlers
+from antiphon.engine.incoming.response import RESPONSE
 from antiphon.engine.link import FATAL_CODES
 from antiphon.engine.playback import Entry, PlaybackLedger
 from antiphon.engine.request import REQUEST, Request
@@ -82,7 +82,7 @@ def test_trap_06_a_cancel_that_came_too_late_harms_nothing() -> None:
         assert requests(talk.ask("b")) == 1
 
     fatal = FATAL_CODES | {"response_cancel_not_active"}
-    trap(check, replaced(incoming, "_FATAL", fatal))
+    trap(check, replaced(handlers, "_FATAL", fatal))
 
 
 def test_trap_07_a_response_that_was_cancelled_before_it_had_an_id_is_not_heard() -> None:
@@ -125,10 +125,10 @@ def test_trap_08_audio_of_a_response_that_was_cut_is_not_played_whatever_else_pl
         entry.cutting = True
         return True
 
-    on_part = incoming.HANDLERS[m.ResponseOutputAudioDelta]
+    on_part = handlers.HANDLERS[m.ResponseOutputAudioDelta]
 
     def of_the_current_response(session: ClientSession, event: m.ResponseOutputAudioDelta) -> None:
-        newest = next(reversed(session.streams.values()))
+        newest = next(reversed(session.registry.streams.values()))
         on_part(session, structs.replace(event, response_id=newest.response.id, item_id=newest.item_id))
 
     trap(
@@ -151,7 +151,7 @@ def test_trap_09_a_late_done_of_an_old_response_does_not_end_the_new_one() -> No
         assert talk.client.responses["r2"].state == "in_progress"
         assert outcomes(talk.done("r2")) == {"a": Finished("r2", "completed")}
 
-    on_done = incoming.HANDLERS[m.ResponseDone]
+    on_done = handlers.HANDLERS[m.ResponseDone]
 
     def ends_the_current(session: ClientSession, event: m.ResponseDone) -> None:
         current = session.default_response
@@ -182,11 +182,11 @@ def test_trap_10_a_done_that_cannot_be_read_ends_its_response_all_the_same() -> 
 
     def strictly(session: ClientSession, event: m.ResponseDone) -> None:
         if event.response.status in ("completed", "cancelled", "incomplete", "failed"):
-            incoming.on_response_done(session, event)
+            handlers.on_response_done(session, event)
 
     trap(
         check,
-        replaced(ClientSession, "_malformed", nothing),
+        replaced(arrival, "_malformed", nothing),
         client_handles(m.ResponseDone, strictly),
         without(RESPONSE, "in_progress", "internal.malformed_done"),
     )
@@ -216,11 +216,11 @@ def test_trap_11_a_done_without_a_created_and_one_without_output_are_taken() -> 
 
     def only_what_is_known(session: ClientSession, event: m.ResponseDone) -> None:
         if event.response.id in session.responses:
-            incoming.on_response_done(session, event)
+            handlers.on_response_done(session, event)
 
     def only_with_output(session: ClientSession, event: m.ResponseDone) -> None:
         if event.response.output:
-            incoming.on_response_done(session, event)
+            handlers.on_response_done(session, event)
 
     trap(
         check,

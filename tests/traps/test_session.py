@@ -9,7 +9,9 @@ from msgspec import UNSET, json
 
 from antiphon import ClientSession, Closed, CloseTransport, Disconnected, Dropped, OpenTransport, Session
 from antiphon import messages as m
-from antiphon.engine import client, codec, incoming, legality, server, settings
+from antiphon.engine import client, codec, legality, server, settings
+from antiphon.engine.incoming import handlers
+from antiphon.engine.incoming.session import INPUT_AUDIO_BUFFER
 from antiphon.engine.link import End
 from antiphon.machines import ERRORS
 from traps.wrong import nothing, replaced, trap
@@ -91,7 +93,7 @@ def test_trap_26_an_error_is_not_the_end() -> None:
         def __contains__(self, code: object) -> bool:
             return True
 
-    trap(check, replaced(incoming, "_FATAL", Everything()))
+    trap(check, replaced(handlers, "_FATAL", Everything()))
 
 
 def test_trap_27_going_away_is_not_an_orderly_end() -> None:
@@ -157,7 +159,7 @@ def test_trap_28_nothing_of_a_dead_session_is_said_to_the_next() -> None:
         patch.setattr(ClientSession, "let_go", nothing)
 
     def keeps_the_detector(patch: pytest.MonkeyPatch) -> None:
-        cells = incoming.INPUT_AUDIO_BUFFER.cells["speech"]
+        cells = INPUT_AUDIO_BUFFER.cells["speech"]
         patch.delitem(cells, "internal.renewed")
 
     trap(check, keeps_everything, keeps_the_detector)
@@ -198,4 +200,4 @@ def test_trap_48_numbers_may_be_written_in_unusual_ways() -> None:
         node = talk.client.conversation.get("i1")
         assert node is not None and node.text == "Hi!"
 
-    trap(check, replaced(ClientSession, "_receive_unusual", nothing))
+    trap(check, replaced(client, "receive_unusual", nothing))

@@ -8,9 +8,10 @@ import pytest
 
 from antiphon import Actions, ClientSession, LocalProtocolError, Resources
 from antiphon import messages as m
-from antiphon.engine import incoming, resources, server
+from antiphon.engine import known, resources, server
 from antiphon.engine.arbiter import Arbiter
-from antiphon.engine.incoming import RESPONSE, ResponseRules
+from antiphon.engine.incoming import handlers
+from antiphon.engine.incoming.response import RESPONSE, ResponseRules
 from antiphon.engine.records import ResponseRecord
 from traps.wrong import client_handles, effect, replaced, trap
 from unit.engine_helpers import Talk, at, call, delivered, rules, sent_types
@@ -72,7 +73,7 @@ def test_trap_14_a_call_that_was_cut_short_is_not_executed() -> None:
     def owes_every_call(record: ResponseRecord, session: ClientSession, event: m.ResponseDone) -> None:
         for item in event.response.output or ():
             if isinstance(item, m.FunctionCallItem):
-                session.called(item, owed=True)
+                known.called(session, item, owed=True)
         finish(record, session, event)
 
     trap(check, effect(RESPONSE, "finish", owes_every_call))
@@ -97,12 +98,12 @@ def test_trap_40_tools_are_there_when_their_list_is_complete_and_a_call_of_them_
         assert requests(talk.ask("reply")) == 1  # it is the application that asks
 
     def ready_at_once(session: ClientSession, event: m.McpListToolsInProgress) -> None:
-        incoming.on_mcp(session, event)
+        handlers.on_mcp(session, event)
         session.mcp_work[event.item_id].state = "completed"
 
     def expects_a_response(session: ClientSession, event: m.ResponseMcpCallCompleted) -> None:
-        incoming.on_mcp(session, event)
-        session.open_response(ResponseRecord("expected"))
+        handlers.on_mcp(session, event)
+        session.registry.open(ResponseRecord("expected"))
 
     trap(
         check,
@@ -127,7 +128,7 @@ def test_trap_41_the_end_of_a_remote_call_is_known_by_its_item_after_its_respons
 
     def of_an_open_response(session: ClientSession, event: m.ResponseMcpCallCompleted) -> None:
         if any(event.item_id in record.item_ids and record.is_open for record in session.responses.values()):
-            incoming.on_mcp(session, event)
+            handlers.on_mcp(session, event)
 
     trap(
         check,

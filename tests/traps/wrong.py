@@ -13,7 +13,8 @@ from typing import Any, TypeAlias, cast
 import pytest
 from msgspec import structs
 
-from antiphon.engine import incoming, serving
+from antiphon.engine import serving
+from antiphon.engine.incoming import handlers
 from antiphon.machines import Row, Table
 
 Wrong: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -52,11 +53,11 @@ def both(*wrongs: Wrong) -> Wrong:
 
 def client_handles(event: type[object], handler: Callable[..., None]) -> Wrong:
     """A client that does something else when ``event`` comes, by whichever of its names."""
-    names = [each for each in incoming.HANDLERS if issubclass(each, event)]
+    names = [each for each in handlers.HANDLERS if issubclass(each, event)]
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         for name in names:
-            patch.setitem(cast(dict[type[object], object], incoming.HANDLERS), name, handler)
+            patch.setitem(cast(dict[type[object], object], handlers.HANDLERS), name, handler)
 
     return plant
 

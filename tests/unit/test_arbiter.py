@@ -19,6 +19,7 @@ from antiphon import (
     TimedOut,
 )
 from antiphon import messages as m
+from antiphon.engine.known import knows_call
 from unit.engine_helpers import MS, Talk, call, message, of, outcomes, rules, said, sent, sent_types, spoken
 
 TAG = "antiphon_request"
@@ -381,7 +382,7 @@ def test_a_call_that_was_deleted_before_its_response_ended_is_none() -> None:
     talk.say(m.ConversationItemDelete(item_id="item_c1"))
     talk.hear("conversation.item.deleted", item_id="item_c1")
     talk.done("r1", output=[{**call("c1"), "status": "completed"}])
-    assert not talk.client.knows_call("c1")
+    assert not knows_call(talk.client, "c1")
     assert list(talk.client.arbiter.owed) == []
 
 

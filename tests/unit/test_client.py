@@ -30,6 +30,7 @@ from antiphon import (
 )
 from antiphon import messages as m
 from antiphon.engine.client import ClientSession
+from antiphon.engine.known import knows_call
 from unit.engine_helpers import (
     MS,
     Talk,
@@ -684,8 +685,8 @@ def test_finished_responses_are_remembered_so_far_and_their_streams_with_them() 
         talk.stops_speaking(f"r{number}", f"i{number}")
         talk.done(f"r{number}")
     assert list(talk.client.responses) == ["r1"]
-    assert list(talk.client.streams) == [("i1", 0)]
-    assert list(talk.client.stream_indexes("i0")) == []
+    assert list(talk.client.registry.streams) == [("i1", 0)]
+    assert list(talk.client.registry.stream_indexes("i0")) == []
 
 
 def test_of_two_parts_of_an_item_that_ended_in_different_responses_one_may_be_forgotten() -> None:
@@ -695,7 +696,7 @@ def test_of_two_parts_of_an_item_that_ended_in_different_responses_one_may_be_fo
     talk.part("r2", "i1", 1)
     talk.done("r1")
     talk.done("r2", conversation_id=None)
-    assert list(talk.client.stream_indexes("i1")) == [1]
+    assert list(talk.client.registry.stream_indexes("i1")) == [1]
 
 
 def test_a_stream_that_moved_to_another_response_is_not_forgotten_with_the_first() -> None:
@@ -705,8 +706,8 @@ def test_a_stream_that_moved_to_another_response_is_not_forgotten_with_the_first
     talk.part("r2", "i1")
     talk.done("r1")
     talk.done("r2", conversation_id=None)
-    assert talk.client.streams["i1", 0].response.id == "r2"
-    assert list(talk.client.stream_indexes("i1")) == [0]
+    assert talk.client.registry.streams["i1", 0].response.id == "r2"
+    assert list(talk.client.registry.stream_indexes("i1")) == [0]
 
 
 def test_streams_of_one_response_are_bounded_and_those_beyond_it_still_play() -> None:
@@ -714,7 +715,7 @@ def test_streams_of_one_response_are_bounded_and_those_beyond_it_still_play() ->
     talk.speaks("r1", "i1", 100)
     talk.part("r1", "i1", 1)
     assert heard(talk.audio("r1", "i1", 20, content_index=1)) == 20
-    assert list(talk.client.streams) == [("i1", 0)]
+    assert list(talk.client.registry.streams) == [("i1", 0)]
 
 
 def test_output_items_that_are_no_members_are_bounded() -> None:
@@ -740,7 +741,7 @@ def test_known_calls_are_bounded() -> None:
     for name in ("c1", "c2", "c3"):
         item = m.FunctionCallItem(name="f", call_id=name, arguments="{}")
         talk.say(m.ConversationItemCreate(item=item))
-    assert [talk.client.knows_call(name) for name in ("c1", "c2", "c3")] == [False, True, True]
+    assert [knows_call(talk.client, name) for name in ("c1", "c2", "c3")] == [False, True, True]
 
 
 def test_a_call_that_has_no_call_id_can_be_answered_by_nobody() -> None:

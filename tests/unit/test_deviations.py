@@ -97,7 +97,7 @@ class Part:
 
     @property
     def state(self) -> str:
-        return self.talk.client.streams["i", self.index].state
+        return self.talk.client.registry.streams["i", self.index].state
 
     @property
     def said(self) -> object:
@@ -164,7 +164,7 @@ def test_audio_after_its_transcript_is_reported_and_played() -> None:
 @pytest.mark.parametrize("state", [state for state in STATES if state not in ("closed", "arguments_done")])
 def test_a_part_ends_with_the_socket(state: str) -> None:
     part = Part(state)
-    stream = part.talk.client.streams["i", part.index]
+    stream = part.talk.client.registry.streams["i", part.index]
     part.talk.lose_socket()
     assert stream.state == "closed"
 

@@ -13,8 +13,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from antiphon import Actions, ClientSession, Deliver, Report, ServerSession
+from antiphon import Actions, Deliver, Report, ServerSession
 from antiphon import messages as m
+from antiphon.engine import client as engine_client
 from antiphon.engine.dialects.vendors import LACKS
 from antiphon.messages.beta import SERVER_VIEWS
 from unit import server_helpers
@@ -245,7 +246,7 @@ def machines(talk: Talk) -> tuple[object, ...]:
         [(node.id, node.state) for node in client.conversation],
         [(key, each.state) for node in client.conversation for key, each in sorted(node.transcriptions.items())],
         {record.id: record.state for record in client.outputs.values()},
-        {key: stream.state for key, stream in client.streams.items()},
+        {key: stream.state for key, stream in client.registry.streams.items()},
         {entry.key: entry.state for entry in client.playback},
         {key: place.state for key, place in client.mcp_work.items()},
         {key: place.state for key, place in client.deliveries.items()},
@@ -357,7 +358,7 @@ def test_a_client_that_drops_what_it_cannot_read_is_seen(monkeypatch: pytest.Mon
     talk = at_work()
     hear(talk, event)
     intact = machines(talk)
-    monkeypatch.setattr(ClientSession, "_receive_unusual", lambda *_: None)
+    monkeypatch.setattr(engine_client, "receive_unusual", lambda *_: None)
     assert any(misheard(cls, each, intact, ["a"]) for each in spoiled(event))
 
 

@@ -14,7 +14,8 @@ from antiphon import Finished, KnownRateLimit, Limits, Report, SessionConfig
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K, PCMU
 from antiphon.engine.conversation import STREAM_CHARGE, Node
-from antiphon.engine.incoming import HANDLERS, NEVER_OVERDUE
+from antiphon.engine.incoming.handlers import HANDLERS, NEVER_OVERDUE
+from antiphon.engine.known import knows_call
 from antiphon.engine.records import STREAM_OF_ARGUMENTS
 from antiphon.messages.beta import SERVER_VIEWS
 from unit.engine_helpers import Talk, at, call, heard, message, of, outcomes, rules, said, sent_types, spoken
@@ -590,7 +591,7 @@ def test_a_done_without_a_created_is_reported_and_counted() -> None:
 def test_a_done_without_a_created_out_of_band_keeps_its_calls_to_itself() -> None:
     talk = Talk()
     talk.done("r1", output=[{**call("c1"), "status": "completed"}], conversation_id=None)
-    assert not talk.client.knows_call("c1")
+    assert not knows_call(talk.client, "c1")
 
 
 def test_an_event_of_a_response_that_was_not_announced_begins_it() -> None:
@@ -612,7 +613,7 @@ def test_what_a_response_left_open_ends_with_it() -> None:
     actions = talk.done("r1", "cancelled")
     assert rules(actions) == ["R-P4", "R-C2"]
     assert node(talk, "i1").state == "completed"
-    assert talk.client.streams["i1", 0].state == "closed"
+    assert talk.client.registry.streams["i1", 0].state == "closed"
 
 
 def test_output_that_never_became_a_member_ends_with_its_response() -> None:
@@ -1150,7 +1151,7 @@ def test_a_text_part_opens_takes_deltas_and_closes(type: str) -> None:
     assert node(talk, "i1").text == "one two"
     talk.hear("response.output_text.done", text="one two", **place)
     talk.hear("response.content_part.done", part={"type": type, "text": "one two"}, **place)
-    assert talk.client.streams["i1", 0].state == "closed"
+    assert talk.client.registry.streams["i1", 0].state == "closed"
     assert talk.client.reports == {}
     assert not talk.client.has_spoken
 
@@ -1172,13 +1173,13 @@ def test_a_part_that_opens_before_its_item_is_a_member_is_reported(type: str) ->
     talk.created("r1")
     talk.hear("response.output_item.added", response_id="r1", output_index=0, item=spoken("i1"))
     assert rules(talk.part("r1", "i1", type=type)) == ["R-P1"]
-    assert talk.client.streams["i1", 0].state == f"{type}_open"
+    assert talk.client.registry.streams["i1", 0].state == f"{type}_open"
 
 
 def test_a_part_that_does_not_say_its_type_is_taken_for_audio() -> None:
     talk = generating()
     talk.hear("response.content_part.added", **at("r1", "i1"))
-    assert talk.client.streams["i1", 0].state == "audio_open"
+    assert talk.client.registry.streams["i1", 0].state == "audio_open"
 
 
 def test_a_delta_without_an_opening_is_reported_and_kept() -> None:
@@ -1230,7 +1231,7 @@ def test_a_part_that_is_left_open_ends_with_its_item() -> None:
     talk.part("r1", "i1")
     actions = talk.hear(f"{ITEM}.done", previous_item_id=None, item=spoken("i1", "x"))
     assert rules(actions) == ["R-P4"]
-    assert talk.client.streams["i1", 0].state == "closed"
+    assert talk.client.registry.streams["i1", 0].state == "closed"
 
 
 def test_a_place_that_two_responses_write_to_has_one_stream_that_of_the_last_writer() -> None:
@@ -1238,7 +1239,7 @@ def test_a_place_that_two_responses_write_to_has_one_stream_that_of_the_last_wri
     talk.part("r1", "i1", type="text")
     talk.created("r2", conversation_id=None)
     talk.part("r2", "i1", type="text")
-    assert talk.client.streams["i1", 0].response.id == "r2"
+    assert talk.client.registry.streams["i1", 0].response.id == "r2"
     talk.hear("response.output_text.delta", delta="x", **at("r1", "i1"))
     responses = talk.client.responses
     assert (list(responses["r1"].streams), list(responses["r2"].streams)) == ([("i1", 0)], [])
@@ -1275,7 +1276,7 @@ def test_arguments_take_deltas_and_end_before_their_item(kind: str) -> None:
     talk.hear(f"response.{kind}_arguments.delta", delta='{"a"', **place)
     talk.hear(f"response.{kind}_arguments.delta", delta=":1}", **place)
     talk.hear(f"response.{kind}_arguments.done", arguments='{"a":1}', name="f", **place)
-    assert talk.client.streams["item_c1", STREAM_OF_ARGUMENTS].state == "arguments_done"
+    assert talk.client.registry.streams["item_c1", STREAM_OF_ARGUMENTS].state == "arguments_done"
     talk.finishes("r1", {**item, "arguments": '{"a":1}'})
     talk.done("r1")
     assert talk.client.reports == {}

@@ -52,8 +52,12 @@ from antiphon import (
     error_event,
 )
 from antiphon import messages as m
-from antiphon.engine import incoming, serving
-from antiphon.engine.incoming import find_item
+from antiphon.engine import serving
+from antiphon.engine.incoming import item as items
+from antiphon.engine.incoming import part as parts
+from antiphon.engine.incoming import response as responses
+from antiphon.engine.incoming import session as sessions
+from antiphon.engine.incoming.members import find_item
 from antiphon.engine.link import LINK
 from antiphon.engine.listener import PLAYBACK
 from antiphon.engine.renewal import RENEWAL
@@ -244,7 +248,7 @@ def item_of(talk: Talk) -> Hashable:
 
 
 def test_a_client_takes_every_row_of_an_item() -> None:
-    assert untaken(incoming.CONVERSATION_ITEM, (Talk, ITEM, item_of), (Talk, REMOTE, item_of)) == set()
+    assert untaken(items.CONVERSATION_ITEM, (Talk, ITEM, item_of), (Talk, REMOTE, item_of)) == set()
 
 
 def streaming(content_index: int) -> dict[str, Callable[[Talk], object]]:
@@ -286,7 +290,7 @@ def responding(**config: Any) -> Talk:
 
 
 def parts_of(talk: Talk) -> Hashable:
-    streams = tuple((place, stream.state) for place, stream in sorted(talk.client.streams.items()))
+    streams = tuple((place, stream.state) for place, stream in sorted(talk.client.registry.streams.items()))
     return streams, find_item(talk.client, "x").state, response_of(talk, "r"), talk.client.link.state
 
 
@@ -297,7 +301,7 @@ def test_a_client_takes_every_row_of_a_part_that_was_opened() -> None:
         return talk
 
     remote: Acts[Talk] = {**arguments("mcp"), "r is done": PART["r is done"]}
-    never = untaken(incoming.CONTENT_PART, (responding, PART, parts_of), (calling, remote, parts_of))
+    never = untaken(parts.CONTENT_PART, (responding, PART, parts_of), (calling, remote, parts_of))
     assert {each.state for each in never} == {"absent"}  # a part is known from its first event on, which opens it
     assert {each.on for each in never} == {"internal.item_done", "internal.response_done", "internal.lost"}
 
@@ -321,7 +325,7 @@ def test_a_client_takes_every_row_of_a_response() -> None:
     def situation(talk: Talk) -> Hashable:
         return response_of(talk, "r"), response_of(talk, "s"), talk.client.link.state
 
-    assert untaken(incoming.RESPONSE, (Talk, RESPONSE, situation)) == set()
+    assert untaken(responses.RESPONSE, (Talk, RESPONSE, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_the_input_audio_buffer() -> None:
@@ -344,7 +348,7 @@ def test_a_client_takes_every_row_of_the_input_audio_buffer() -> None:
         pending = frozenset(each.type for each in client.unanswered)
         return client.input_audio_buffer_state, client.announced_item_id, client.timeout_item_id, pending
 
-    assert untaken(incoming.INPUT_AUDIO_BUFFER, (Talk, acts, situation)) == set()
+    assert untaken(sessions.INPUT_AUDIO_BUFFER, (Talk, acts, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_the_output_audio_buffer() -> None:
@@ -354,7 +358,7 @@ def test_a_client_takes_every_row_of_the_output_audio_buffer() -> None:
         return tuple(place.state for place in talk.client.deliveries.values())
 
     over_webrtc = partial(Talk, transport="webrtc")
-    assert untaken(incoming.OUTPUT_AUDIO_BUFFER, (Talk, acts, situation), (over_webrtc, acts, situation)) == set()
+    assert untaken(sessions.OUTPUT_AUDIO_BUFFER, (Talk, acts, situation), (over_webrtc, acts, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_remote_work() -> None:
@@ -367,7 +371,7 @@ def test_a_client_takes_every_row_of_remote_work() -> None:
     def situation(talk: Talk) -> Hashable:
         return tuple(place.state for place in talk.client.mcp_work.values())
 
-    assert untaken(incoming.MCP, (Talk, acts, situation)) == set()
+    assert untaken(sessions.MCP, (Talk, acts, situation)) == set()
 
 
 def test_a_client_takes_every_row_of_a_transcription() -> None:
@@ -387,7 +391,7 @@ def test_a_client_takes_every_row_of_a_transcription() -> None:
     def situation(talk: Talk) -> Hashable:
         return talk.client.conversation.transcription("u", 0).state
 
-    assert untaken(incoming.TRANSCRIPTION, (Talk, acts, situation)) == set()
+    assert untaken(parts.TRANSCRIPTION, (Talk, acts, situation)) == set()
 
 
 def drained(talk: Talk) -> None:
@@ -424,7 +428,7 @@ def test_a_client_takes_every_row_of_the_session() -> None:
     fresh, sideband = partial(Talk, begun=False), partial(Talk, begun=False, transport="sideband")
     translating = partial(Talk, begun=False, session_type="translation")
     worlds = ((fresh, acts, situation), (sideband, acts, situation), (translating, translation, situation))
-    assert untaken(incoming.SESSION, *worlds) == set()
+    assert untaken(sessions.SESSION, *worlds) == set()
 
 
 def tick(talk: Talk) -> object:

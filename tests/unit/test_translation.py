@@ -32,7 +32,7 @@ from antiphon import (
 )
 from antiphon import messages as m
 from antiphon.engine.audio import PCM16_24K
-from antiphon.engine.incoming import TRANSLATION_HANDLERS
+from antiphon.engine.incoming.handlers import TRANSLATION_HANDLERS
 from antiphon.engine.timers import MS, Timer
 from antiphon.engine.translation import COMMANDS, CONVERSATION_COMMANDS, TRANSLATION
 from unit import server_helpers

@@ -332,7 +332,7 @@ class Arbiter:
         if head is not None and head.deadline is not None and head.deadline <= session.now:
             self.queue.popleft()
             self.unseen = False
-            session.let_lapse()
+            session.registry.let_lapse()
             session.step(REQUEST, head, "timer.request", None)
         self.release()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from msgspec import UNSET, structs
 
 from antiphon import messages as m
-from antiphon.engine import translation
+from antiphon.engine import known, translation
 from antiphon.engine.audio import decode_base64
 from antiphon.engine.checks import CONTENT_OF_ROLE, problem_with_content, problem_with_id, problems_with_numbers
 from antiphon.engine.codec import encode, to_builtins
@@ -275,18 +275,18 @@ def _content(session: ClientSession, item: m.MessageItem, path: str) -> Problems
 
 
 def _knows_item(session: ClientSession, item_id: str) -> bool:
-    return session.config.transport == "sideband" or session.knows_item(item_id)
+    return session.config.transport == "sideband" or known.knows_item(session, item_id)
 
 
 def _is_servers(session: ClientSession, item: m.Item, call_id: str) -> bool:
     """Whether the server chose this id, or may have: then it need not be one that a client may choose (R-C11)."""
-    if session.knows_call(call_id):
+    if known.knows_call(session, call_id):
         return True
     return session.config.transport == "sideband" and isinstance(item, m.FunctionCallOutputItem)
 
 
 def _knows_call(session: ClientSession, item: m.FunctionCallOutputItem) -> bool:
-    return session.config.transport == "sideband" or session.knows_call(item.call_id)
+    return session.config.transport == "sideband" or known.knows_call(session, item.call_id)
 
 
 def _delete(session: ClientSession, event: m.ConversationItemDelete) -> Problems:

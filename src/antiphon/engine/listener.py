@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 from pybase64 import b64decode
 
+from antiphon.engine import known
 from antiphon.engine.actions import PlayAudio, StopAudio
 from antiphon.engine.audio import PCM16_24K, AudioFormat
 from antiphon.engine.playback import Entry
@@ -237,7 +238,7 @@ class Listener:
             return
         response = session.responses.get(entry.response_id or "")
         announced = response is not None and response.in_conversation
-        if not session.knows_item(entry.item_id, announced=announced):
+        if not known.knows_item(session, entry.item_id, announced=announced):
             return  # never a member, or deleted, or about to be: there is nothing to truncate
         entry.told = True
         session.command(

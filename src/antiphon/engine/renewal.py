@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, structs
 
 from antiphon import messages as m
+from antiphon.engine import known
 from antiphon.engine.acknowledgements import Pending
 from antiphon.engine.actions import Deliver
 from antiphon.engine.blame import Blame
@@ -268,15 +269,15 @@ class Renewal:
         session = self._session
         if isinstance(event, m.ConversationItemDelete | m.ConversationItemRetrieve | m.ConversationItemTruncate):
             node = session.conversation.get(event.item_id)
-            if session.knows_item(event.item_id) or (node is None and not self._began_empty):
+            if known.knows_item(session, event.item_id) or (node is None and not self._began_empty):
                 return event
             if isinstance(event, m.ConversationItemDelete) and node is not None:
                 session.conversation.delete(node.id)
                 return None
         elif isinstance(event, m.ConversationItemCreate):
             item, previous = event.item, event.previous_item_id
-            if not isinstance(item, m.FunctionCallOutputItem) or session.knows_call(item.call_id):
-                if not isinstance(previous, str) or previous in ("", ROOT) or session.knows_item(previous):
+            if not isinstance(item, m.FunctionCallOutputItem) or known.knows_call(session, item.call_id):
+                if not isinstance(previous, str) or previous in ("", ROOT) or known.knows_item(session, previous):
                     return event
                 before = session.conversation.get(previous)
                 if before is not None:
@@ -325,7 +326,7 @@ class Renewal:
         """The ``previous_item_id`` that puts something in the place of ``node``: the nearest item before it that a
         command may name, so none of which a delete is under way."""
         before = [each.id for each in takewhile(lambda each: each is not node, self._session.conversation)]
-        return next(filter(self._session.knows_item, reversed(before)), ROOT)
+        return next((name for name in reversed(before) if known.knows_item(self._session, name)), ROOT)
 
     def cut(self, node: Node, content_index: int, audio_end_ms: int, audio_ms: int | None) -> None:
         """Audio of an earlier session was cut: in the history, and in the text that this session was given of it."""

@@ -201,11 +201,11 @@ class RequestRules:
 
     @staticmethod
     def silence(_request: Request, session: ClientSession, response: Response) -> None:
-        session.cancelled_already(response.id)
+        session.registry.silence(response.id)
 
     @staticmethod
     def cancel(_request: Request, session: ClientSession, response: Response) -> None:
-        session.cancel_unwanted(response.id)
+        session.registry.cancel(response.id)
 
     @staticmethod
     def settle_finished(request: Request, session: ClientSession, event: ResponseDone | str) -> None:

@@ -294,7 +294,7 @@ def take_client(session: ClientSession, now: Instant) -> Snapshot:
         output_format=session.listener.format,
         input_audio=session.input_audio.dump(),
         responses=[record.dump() for record in session.responses.values()],
-        finished_responses=list(session.finished_responses),
+        finished_responses=list(session.registry.finished),
         outputs=[
             OutputState(output.id, output.state, None if output.response is None else output.response.id)
             for output in session.outputs.values()
@@ -358,8 +358,8 @@ def load_client(session: ClientSession, snapshot: Snapshot, now: Instant) -> Non
     session.listener.format = state.output_format
     session.input_audio = InputAudioLedger.load(state.input_audio)
     for each in state.responses:
-        session.adopt_response(ResponseRecord.load(each))
-    session.finished_responses.extend(state.finished_responses)
+        session.registry.load(ResponseRecord.load(each))
+    session.registry.finished.extend(state.finished_responses)
     for output in state.outputs:
         response = session.responses.get(output.response_id) if output.response_id is not None else None
         session.outputs[output.id] = OutputRecord(output.id, output.state, response)
