@@ -145,6 +145,7 @@ def test_errors_that_legal_peers_can_provoke_by_crossing_are_marked() -> None:
         "response_cancel_not_active",
         "truncate_too_long",
         "item_reference_unknown",
+        "response_in_another_voice",
     }
 
 

@@ -1199,6 +1199,17 @@ def test_a_translation_whose_end_waits_for_a_socket_takes_no_more_audio() -> Non
     assert sent_types(talk.opens()) == ["session.close"]
 
 
+def test_an_approval_whose_request_is_no_more_is_reported() -> None:
+    """A server asks for approvals itself, so no other session can be given one."""
+    talk = Dialled()
+    talk.adds({"id": "q", "type": "mcp_approval_request", "server_label": "s", "name": "f", "arguments": "{}"})
+    talk.say(m.ConversationItemCreate(item=m.McpApprovalResponseItem(approval_request_id="q", approve=True)))
+    talk.loses()
+    actions = talk.again()
+    assert sent(actions) == []
+    assert "R-N6" in rules(actions)
+
+
 class TestASessionThatBeginsEmpty:
     """What is said while a socket closes waits for the next, and may name what only the last session had (R-N6)."""
 

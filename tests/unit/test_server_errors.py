@@ -66,6 +66,11 @@ def _another_voice(host: Host) -> Event:
     return _update(audio={"output": {"voice": "marin"}}, instructions="be loud")
 
 
+def _response_in_another_voice(host: Host) -> Event:
+    host.speaks(100)
+    return _ask(audio={"output": {"voice": "marin"}})
+
+
 def _another_model(host: Host) -> Event:
     host.update(model="m1")
     return _update(model="m2")
@@ -374,6 +379,13 @@ CASES = [
         "Cannot update a conversation's voice if assistant audio is present.",
         _another_voice,
     ),
+    Case(
+        "response_in_another_voice",
+        "cannot_update_voice",
+        "response.audio.output.voice",
+        "Cannot update a conversation's voice if assistant audio is present.",
+        _response_in_another_voice,
+    ),
     # -- input audio buffer
     Case(
         "input_audio_buffer_commit_empty",
@@ -470,6 +482,13 @@ CASES = [
         "response.input[1].call_id",
         "Tool call ID 'c2' not found in conversation.",
         _ask(input=[_CALL, {"type": "function_call_output", "call_id": "c2", "output": "12"}]),
+    ),
+    Case(
+        "approval_request_unknown",
+        "invalid_value",
+        "item.approval_request_id",
+        "Approval request with id 'nobody' not found in conversation.",
+        _create(type="mcp_approval_response", approval_request_id="nobody", approve=True),
     ),
     Case(
         "item_reference_unknown",

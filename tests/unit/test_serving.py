@@ -248,8 +248,18 @@ def test_the_output_of_a_generated_call_is_accepted() -> None:
 
 
 def test_an_approval_is_an_item_like_others() -> None:
+    host = Host()
+    host.adds("a", type="mcp_approval_request", server_label="s", name="f", arguments="{}", role=None, content=None)
     item = {"type": "mcp_approval_response", "approval_request_id": "a", "approve": True}
-    assert "status" not in sent(Host().hear("conversation.item.create", item=item))[0]["item"]
+    assert "status" not in sent(host.hear("conversation.item.create", item=item))[0]["item"]
+
+
+def test_an_approval_names_no_other_item() -> None:
+    host = Host()
+    host.adds("u")
+    item = {"type": "mcp_approval_response", "approval_request_id": "u", "approve": True}
+    error = refusal(host.hear("conversation.item.create", item=item))
+    assert (error["code"], error["param"]) == ("invalid_value", "item.approval_request_id")
 
 
 def test_a_seeded_list_of_tools_is_complete() -> None:

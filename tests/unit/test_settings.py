@@ -350,6 +350,26 @@ def test_a_session_that_transcribes_begins_with_its_own_values() -> None:
 # -- response.create ---------------------------------------------------------------------------------------------------
 
 
+def _problem_with(params: m.ResponseCreateParams) -> Refusal | None:
+    return problem_with_params({"audio": {"output": {"voice": "alloy"}}}, params, has_spoken=False)
+
+
+def test_after_the_first_audio_a_response_in_the_conversation_keeps_the_voice() -> None:
+    settings = {"audio": {"output": {"voice": "alloy"}}}
+    for voice, conversation, name in (
+        ("marin", UNSET, "response_in_another_voice"),
+        ("marin", "auto", "response_in_another_voice"),
+        ("marin", "none", None),
+        ("alloy", UNSET, None),
+    ):
+        params = m.ResponseCreateParams(
+            conversation=conversation, audio=m.AudioConfig(output=m.AudioOutput(voice=voice))
+        )
+        assert _problem_with(params) is None
+        refused = problem_with_params(settings, params, has_spoken=True)
+        assert (refused and refused.name) == name
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -360,7 +380,7 @@ def test_a_session_that_transcribes_begins_with_its_own_values() -> None:
     ],
 )
 def test_parameters_within_the_rules_are_accepted(params: m.ResponseCreateParams) -> None:
-    assert problem_with_params(params) is None
+    assert _problem_with(params) is None
 
 
 @pytest.mark.parametrize(
@@ -386,7 +406,7 @@ def test_parameters_within_the_rules_are_accepted(params: m.ResponseCreateParams
     ],
 )
 def test_parameters_outside_of_the_rules_are_refused(params: m.ResponseCreateParams, name: str, param: str) -> None:
-    refused = problem_with_params(params)
+    refused = _problem_with(params)
     assert refused is not None
     assert (refused.name, refused.fields["param"]) == (name, param)
 
@@ -413,7 +433,7 @@ def test_a_parameter_that_no_response_has_is_named(response: Json, param: str) -
 
 def test_metadata_may_fill_its_limits() -> None:
     metadata = {f"{number:064}": "v" * 512 for number in range(16)}
-    assert problem_with_params(m.ResponseCreateParams(metadata=metadata)) is None
+    assert _problem_with(m.ResponseCreateParams(metadata=metadata)) is None
 
 
 @pytest.mark.parametrize(

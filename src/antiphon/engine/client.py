@@ -1,8 +1,8 @@
 """The client role: commands out, events in, the player beside.
 
 What events do is in the package ``incoming``; requests are the arbiter's, responses the registry's, playback is in
-``listener.py``, what may be sent is in ``legality.py``, what waits for a socket in ``gap.py``. Here is the rest: sending,
-what the session is for all of them, and what a socket's end takes with it.
+``listener.py``, what may be sent is in ``legality.py``, what waits for a socket in ``gap.py``. Here is the rest:
+sending, what the session is for all of them, and what a socket's end takes with it.
 """
 
 from __future__ import annotations

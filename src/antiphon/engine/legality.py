@@ -248,12 +248,8 @@ def _item(session: ClientSession, item: m.Item, path: str, calls: Collection[str
     if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in calls and not _knows_call(session, item):
         yield _as_error(Refusal("invalid_tool_call_id", {"call_id": item.call_id[:64], "param": f"{path}.call_id"}))
     if isinstance(item, m.McpApprovalResponseItem) and not _knows_item(session, item.approval_request_id):
-        yield _error(
-            f"approval_request_id {item.approval_request_id[:64]!r} is no item of the conversation",
-            "R-M3",
-            "invalid_value",
-            f"{path}.approval_request_id",
-        )
+        unknown: dict[str, object] = {"item_id": item.approval_request_id[:64], "param": f"{path}.approval_request_id"}
+        yield _as_error(Refusal("approval_request_unknown", unknown))
     if isinstance(item, m.MessageItem):
         yield from _content(session, item, path)
 
@@ -347,12 +343,7 @@ def _response_create(session: ClientSession, event: m.ResponseCreate) -> Problem
     yield from _modalities(params.output_modalities, "response.output_modalities")
     heard = _other_voice(session, params.audio)
     if params.conversation != "none" and heard is not None:
-        yield _error(
-            f"the voice is {heard!r} and was heard; a response in another is refused",
-            "R-S5",
-            "cannot_update_voice",
-            "response.audio.output.voice",
-        )
+        yield _as_error(Refusal("response_in_another_voice"), hint=f"it is {heard!r}, and was heard")
     for refusal in problems_with_numbers(to_builtins(structs.replace(params, input=UNSET)), "response"):
         yield _as_error(refusal)
     metadata = problem_with_metadata(params.metadata)

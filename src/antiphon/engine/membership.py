@@ -45,6 +45,9 @@ def problem_with_item(
         return Refusal("invalid_value", {"value": item.type, "supported": supported, "param": f"{path}.type"})
     if isinstance(item, m.FunctionCallOutputItem) and item.call_id not in session.calls and item.call_id not in calls:
         return Refusal("invalid_tool_call_id", {"call_id": item.call_id, "param": f"{path}.call_id"})
+    if isinstance(item, m.McpApprovalResponseItem) and not _asks_for_approval(session, item.approval_request_id):
+        unknown: dict[str, object] = {"item_id": item.approval_request_id[:64], "param": f"{path}.approval_request_id"}
+        return Refusal("approval_request_unknown", unknown)
     if isinstance(item, m.MessageItem):
         if item.role not in CONTENT_OF_ROLE:
             supported = listed(tuple(CONTENT_OF_ROLE))
@@ -54,6 +57,11 @@ def problem_with_item(
             if refused is not None:
                 return refused
     return None
+
+
+def _asks_for_approval(session: ServerSession, item_id: str) -> bool:
+    node = session.conversation.get(item_id)
+    return node is not None and isinstance(node.item, m.McpApprovalRequestItem)
 
 
 def problem_with_input(session: ServerSession, items: list[m.Item]) -> Refusal | None:

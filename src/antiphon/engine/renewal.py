@@ -268,15 +268,14 @@ class Renewal:
         carried out here."""
         session = self._session
         if isinstance(event, m.ConversationItemDelete | m.ConversationItemRetrieve | m.ConversationItemTruncate):
-            node = session.conversation.get(event.item_id)
-            if known.knows_item(session, event.item_id) or (node is None and not self._began_empty):
+            if self._may_name(event.item_id):
                 return event
-            if isinstance(event, m.ConversationItemDelete) and node is not None:
-                session.conversation.delete(node.id)
+            if isinstance(event, m.ConversationItemDelete) and session.conversation.get(event.item_id) is not None:
+                session.conversation.delete(event.item_id)
                 return None
         elif isinstance(event, m.ConversationItemCreate):
             item, previous = event.item, event.previous_item_id
-            if not isinstance(item, m.FunctionCallOutputItem) or known.knows_call(session, item.call_id):
+            if self._is_wanted(item):
                 if not isinstance(previous, str) or previous in ("", ROOT) or known.knows_item(session, previous):
                     return event
                 before = session.conversation.get(previous)
@@ -287,6 +286,19 @@ class Renewal:
             return event
         session.report("R-N6", event, f"what {event.type} names is not in the new session")
         return None
+
+    def _may_name(self, item_id: str) -> bool:
+        """Whether this session has an item, or may have one that we know nothing of."""
+        session = self._session
+        return known.knows_item(session, item_id) or (
+            not self._began_empty and session.conversation.get(item_id) is None
+        )
+
+    def _is_wanted(self, item: m.Item) -> bool:
+        """Whether what an item answers, if it does, is here: the call of an output, the request of an approval."""
+        if isinstance(item, m.FunctionCallOutputItem):
+            return known.knows_call(self._session, item.call_id)
+        return not isinstance(item, m.McpApprovalResponseItem) or self._may_name(item.approval_request_id)
 
     # -- what a later session has of an earlier one's items ------------------------------------------------------------
 

@@ -460,7 +460,9 @@ def on_item_truncate(session: ServerSession, event: m.ConversationItemTruncate) 
 def on_response_create(session: ServerSession, event: m.ResponseCreate) -> None:
     """`response.create`"""
     params = event.response or None
-    refusal = None if params is None else problem_with_params(params)
+    refusal = None
+    if params is not None:
+        refusal = problem_with_params(session.settings, params, has_spoken=session.has_spoken)
     if refusal is None and params is not None and params.input:
         refusal = problem_with_input(session, params.input)
     if refusal is not None:

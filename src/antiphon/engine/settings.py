@@ -215,11 +215,12 @@ def problem_with_update(settings: Json, update: Json, *, has_spoken: bool) -> Re
     tracing = settings.get("tracing")
     if tracing is not None and update.get("tracing", tracing) != tracing:
         return Refusal("cannot_update_tracing")
-    voice = ((update.get("audio") or {}).get("output") or {}).get("voice")
-    spoken = ((settings.get("audio") or {}).get("output") or {}).get("voice")
-    if voice is not None and has_spoken and voice != spoken:
-        return Refusal("cannot_update_voice")
-    return None
+    return Refusal("cannot_update_voice") if has_spoken and _is_other_voice(settings, update) else None
+
+
+def _is_other_voice(settings: Json, wanted: Json) -> bool:
+    voice = ((wanted.get("audio") or {}).get("output") or {}).get("voice")
+    return voice is not None and voice != ((settings.get("audio") or {}).get("output") or {}).get("voice")
 
 
 def _problem_with_detection(settings: Json, update: Json) -> Refusal | None:
@@ -243,8 +244,9 @@ def foreign_keys(holder: m.AnySession | m.ResponseCreateParams, dialect: Dialect
     return (name for name in holder.__struct_fields__ if name in foreign and getattr(holder, name) is not UNSET)
 
 
-def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
-    """Why the ``response`` of a `response.create` is refused, None when it is not."""
+def problem_with_params(settings: Json, params: m.ResponseCreateParams, *, has_spoken: bool) -> Refusal | None:
+    """Why the ``response`` of a `response.create` is refused, None when it is not. Out of band it may have a voice of
+    its own (R-S5)."""
     if params.conversation and params.conversation not in CONVERSATION_MODES:
         return Refusal(
             "invalid_value",
@@ -255,8 +257,11 @@ def problem_with_params(params: m.ResponseCreateParams) -> Refusal | None:
             },
         )
     refused = problem_with_modalities(params.output_modalities, "response.output_modalities")
-    refused = refused or problem_with_values(to_builtins(structs.replace(params, input=UNSET)), "response")
-    return refused or problem_with_metadata(params.metadata)
+    wanted = to_builtins(structs.replace(params, input=UNSET))
+    refused = refused or problem_with_values(wanted, "response") or problem_with_metadata(params.metadata)
+    if refused is None and has_spoken and params.conversation != "none" and _is_other_voice(settings, wanted):
+        return Refusal("response_in_another_voice")
+    return refused
 
 
 def problem_with_modalities(wanted: object, param: str) -> Refusal | None:

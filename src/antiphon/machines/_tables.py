@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "f5069ce1313842ed9ceefd93b8f1cf345eec489fea0bff5d2fc6f2adbfb9a156"
+DIGEST: Final = "ca2ac40175a6e27832506d87a9e3dc507d42580103027135272480b99fb7f26f"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -3980,6 +3980,17 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         rule="R-S5",
         by="engine",
     ),
+    "response_in_another_voice": ErrorSpec(
+        code="cannot_update_voice",
+        type="invalid_request_error",
+        message="Cannot update a conversation's voice if assistant audio is present.",
+        param="response.audio.output.voice",
+        fatal=False,
+        race=True,
+        close=None,
+        rule="R-S5",
+        by="engine",
+    ),
     "cannot_update_model": ErrorSpec(
         code="cannot_update_model",
         type="invalid_request_error",
@@ -4245,6 +4256,17 @@ ERRORS: Final[Mapping[str, ErrorSpec]] = {
         race=False,
         close=None,
         rule="R-C12",
+        by="engine",
+    ),
+    "approval_request_unknown": ErrorSpec(
+        code="invalid_value",
+        type="invalid_request_error",
+        message="Approval request with id '{item_id}' not found in conversation.",
+        param="{param}",
+        fatal=False,
+        race=False,
+        close=None,
+        rule="R-M3",
         by="engine",
     ),
     "item_reference_unknown": ErrorSpec(
