@@ -240,6 +240,16 @@ def test_a_deleted_request_waits_for_nothing() -> None:
     assert talk.client.approvals == ()
 
 
+def test_a_request_out_of_band_waits_for_nothing() -> None:
+    """Its item is no member of the conversation, so no answer could name it."""
+    talk = Talk()
+    talk.created("r1", conversation_id=None)
+    for end in ("added", "done"):
+        talk.hear(f"response.output_item.{end}", response_id="r1", output_index=0, item=asking())
+    assert talk.client.approvals == ()
+    assert talk.refused(approval()).rule == "R-M3"
+
+
 def test_an_approval_of_nothing_is_refused() -> None:
     talk = Talk()
     refused = talk.refused(approval("nobody"))

@@ -195,7 +195,8 @@ class ClientSession(Session, role=Role.CLIENT):
 
     @property
     def approvals(self) -> tuple[m.McpApprovalRequestItem, ...]:
-        """The calls that wait for somebody's approval: answer each with an `McpApprovalResponseItem` (R-M3)."""
+        """The calls of the conversation that wait for somebody's approval: answer each with an
+        `McpApprovalResponseItem` (R-M3)."""
         return tuple(self.approval_requests.values())
 
     @property

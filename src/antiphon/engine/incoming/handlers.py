@@ -209,6 +209,8 @@ def on_output_item(session: ClientSession, event: OutputItemEvent) -> None:
     if record.is_open and len(record.item_ids) < session.config.limits.response_parts:
         record.item_ids[item_id] = None
     session.step(CONVERSATION_ITEM, item, event.type, event)
+    if isinstance(event.item, m.McpApprovalRequestItem) and not record.in_conversation:
+        return  # nobody can answer what the conversation does not hold (R-M3)
     if isinstance(event.item, mcp.ITEMS) and not session.conversation.is_deleted(item_id):
         mcp.learn(session, item_id, event.item)
 
