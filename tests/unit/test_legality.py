@@ -775,6 +775,22 @@ def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.Clie
     assert accepted(Talk(transport="sideband"), event)
 
 
+def test_on_a_sideband_what_is_deleted_is_not_named_again() -> None:
+    talk = Talk(transport="sideband")
+    delete = m.ConversationItemDelete(item_id="theirs")
+    assert accepted(talk, delete)
+    assert talk.refused(delete).code == "item_delete_invalid_item_id"
+    talk.hear("conversation.item.deleted", item_id="theirs")
+    assert talk.refused(delete).code == "item_delete_invalid_item_id"
+
+
+def test_on_a_sideband_a_delete_that_waits_for_its_socket_is_enough() -> None:
+    talk = Talk(begun=False, transport="sideband")
+    delete = m.ConversationItemDelete(item_id="theirs")
+    talk.say(delete)
+    assert talk.refused(delete).code == "item_delete_invalid_item_id"
+
+
 def test_on_a_sideband_a_call_may_have_the_long_id_that_the_server_gave_it() -> None:
     output = m.FunctionCallOutputItem(call_id="call-" + "9" * 36, output="12")
     assert accepted(Talk(transport="sideband"), m.ConversationItemCreate(item=output))

@@ -13,6 +13,8 @@ from antiphon import messages as m
 if TYPE_CHECKING:
     from antiphon.engine.client import ClientSession
 
+_CREATE, _DELETE = m.ConversationItemCreate.type, m.ConversationItemDelete.type
+
 
 def knows_item(session: ClientSession, item_id: str, *, announced: bool = False) -> bool:
     """Whether a command may name this item: a member, or about to be one, and no delete of ours is under way.
@@ -25,8 +27,8 @@ def knows_item(session: ClientSession, item_id: str, *, announced: bool = False)
     known = (node is not None and node.held_as != "nothing") or (output is not None and output.state != "detached")
     known = known or (node is None and announced and not session.conversation.is_deleted(item_id))
     for pending in session.acknowledgements.unanswered():
-        if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
-            known = pending.type == "conversation.item.create"
+        if pending.key == item_id and pending.type in (_CREATE, _DELETE):
+            known = pending.type == _CREATE
     for event in waiting(session):
         if isinstance(event, m.ConversationItemCreate) and event.item.id == item_id:
             known = True
@@ -35,14 +37,23 @@ def knows_item(session: ClientSession, item_id: str, *, announced: bool = False)
     return known
 
 
+def is_going(session: ClientSession, item_id: str) -> bool:
+    """Whether an item was deleted, or a delete of ours is under way, or waits for a socket."""
+    if session.conversation.is_deleted(item_id):
+        return True
+    unanswered = {pending.key for pending in session.acknowledgements.unanswered() if pending.type == _DELETE}
+    waits = {event.item_id for event in waiting(session) if isinstance(event, m.ConversationItemDelete)}
+    return item_id in unanswered or item_id in waits
+
+
 def knows_call(session: ClientSession, call_id: str) -> bool:
     """Whether an output may name this call: its item is a member, or about to be one, and not about to be
     deleted by us."""
     item_id = session.calls.get(call_id)
     known = item_id is not None
     for pending in session.acknowledgements.unanswered():
-        if pending.key == item_id and pending.type in ("conversation.item.create", "conversation.item.delete"):
-            known = item_id is not None and pending.type == "conversation.item.create"
+        if pending.key == item_id and pending.type in (_CREATE, _DELETE):
+            known = item_id is not None and pending.type == _CREATE
     for event in waiting(session):
         if isinstance(event, m.ConversationItemDelete) and event.item_id == item_id:
             known = False

@@ -271,7 +271,10 @@ def _content(session: ClientSession, item: m.MessageItem, path: str) -> Problems
 
 
 def _knows_item(session: ClientSession, item_id: str) -> bool:
-    return session.config.transport == "sideband" or known.knows_item(session, item_id)
+    """Whether a command may name it. On a sideband there may be more than it was told of, but nothing that is gone."""
+    if known.knows_item(session, item_id):
+        return True
+    return session.config.transport == "sideband" and not known.is_going(session, item_id)
 
 
 def _is_servers(session: ClientSession, item: m.Item, call_id: str) -> bool:
