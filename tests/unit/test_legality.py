@@ -779,8 +779,9 @@ def test_on_a_sideband_what_is_deleted_is_not_named_again() -> None:
     talk = Talk(transport="sideband")
     delete = m.ConversationItemDelete(item_id="theirs")
     assert accepted(talk, delete)
-    assert talk.refused(delete).code == "item_delete_invalid_item_id"
+    assert talk.restored().refused(delete).code == "item_delete_invalid_item_id"
     talk.hear("conversation.item.deleted", item_id="theirs")
+    assert talk.client.unanswered == ()
     assert talk.refused(delete).code == "item_delete_invalid_item_id"
 
 
