@@ -51,6 +51,20 @@ def test_an_error_names_the_place_that_the_client_wrote(param: str, flat: str) -
     assert in_beta(Refusal("invalid_value", {"param": param})).fields["param"] == flat
 
 
+@pytest.mark.parametrize(
+    ("name", "flat"),
+    [
+        ("cannot_update_voice", "session.voice"),
+        ("response_in_another_voice", "response.voice"),
+        ("cannot_update_model", "session.model"),
+        ("insufficient_quota", None),
+    ],
+)
+def test_so_does_one_that_is_always_about_the_same_place(name: str, flat: str | None) -> None:
+    """R-E8"""
+    assert in_beta(Refusal(name)).detail(None).param == flat
+
+
 def test_a_key_within_a_beta_key_is_looked_into() -> None:
     text = '{"session": {"turn_detection": {"type": "server_vad", "treshold": 0.5}}}'
     refused = unknown_in_beta(text, UPDATE)

@@ -777,10 +777,11 @@ def test_on_a_sideband_nothing_is_judged_that_others_may_have_made(event: m.Clie
 
 def test_on_a_sideband_what_is_deleted_is_not_named_again() -> None:
     talk = Talk(transport="sideband")
-    delete = m.ConversationItemDelete(item_id="theirs")
+    talk.adds(said("a"))
+    delete = m.ConversationItemDelete(item_id="a")
     assert accepted(talk, delete)
-    assert talk.restored().refused(delete).code == "item_delete_invalid_item_id"
-    talk.hear("conversation.item.deleted", item_id="theirs")
+    assert talk.refused(delete).code == "item_delete_invalid_item_id"
+    talk.hear("conversation.item.deleted", item_id="a")
     assert talk.client.unanswered == ()
     assert talk.refused(delete).code == "item_delete_invalid_item_id"
 

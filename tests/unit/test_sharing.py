@@ -174,6 +174,21 @@ def test_news_of_an_item_that_is_older_than_a_sideband_are_no_deviation(event: E
     assert heard(Talk(transport="webrtc"), [*TURNS[:ONE], event]) != []
 
 
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        (m.ConversationItemDelete(item_id="older"), {"type": "conversation.item.deleted", "item_id": "older"}),
+        (m.ConversationItemRetrieve(item_id="older"), {"type": "conversation.item.retrieved", "item": said("older")}),
+    ],
+)
+def test_what_a_sideband_asks_of_an_older_item_is_answered(command: m.ClientEvent, event: Event) -> None:
+    talk = Talk(transport="sideband")
+    talk.say(command)
+    assert [pending.key for pending in talk.client.unanswered] == ["older"]
+    assert rules(talk.hear(**event)) == []
+    assert talk.client.unanswered == ()
+
+
 def test_an_item_behind_one_that_a_sideband_saw_deleted_takes_its_place() -> None:
     """R-A4"""
     talk = joined()

@@ -15,6 +15,7 @@ from antiphon import messages as m
 from antiphon.engine.checks import parsed, unknown_key
 from antiphon.engine.dialects import params_to_ga, session_to_ga
 from antiphon.engine.refusals import Refusal, listed, refusal_of
+from antiphon.machines import ERRORS
 
 _BETA_HEARD: Final = frozenset(
     {"input_audio_format", "input_audio_transcription", "input_audio_noise_reduction", "turn_detection"}
@@ -93,7 +94,7 @@ def refusal_in_beta(problem: m.Problem, event: dict[str, Any]) -> Refusal:
 def in_beta(refusal: Refusal) -> Refusal:
     """The same refusal, in the words of the beta dialect."""
     fields = dict(refusal.fields)
-    param = fields.get("param")
+    param = fields.get("param", ERRORS[refusal.name].param)
     if isinstance(param, str) and not (refusal.name == "unknown_parameter" and param.count(".") == 1):
         for place, flat in _PLACES:
             if param == place or param.startswith(f"{place}."):

@@ -12,7 +12,8 @@ from antiphon.messages.values import SESSION_TYPES
 
 
 class Refusal(Struct, frozen=True):
-    """Why a client's event is refused: an entry of ``spec/errors.toml`` with its blanks filled in."""
+    """Why a client's event is refused: an entry of ``spec/errors.toml`` with its blanks filled in. A ``param`` of its
+    own goes before that of the entry: the place may have another name in the client's dialect."""
 
     name: str
     fields: dict[str, object] = {}
@@ -24,7 +25,7 @@ class Refusal(Struct, frozen=True):
             type=spec.type,
             code=spec.code,
             message=spec.message.format(**self.fields),
-            param=None if spec.param is None else spec.param.format(**self.fields),
+            param=None if spec.param is None else str(self.fields.get("param") or spec.param.format(**self.fields)),
             event_id=event_id,
         )
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from .rows import ErrorSpec, EventSpec, LimitSpec, MachineSpec, RowSpec, TimerSpec
 
-DIGEST: Final = "ca2ac40175a6e27832506d87a9e3dc507d42580103027135272480b99fb7f26f"
+DIGEST: Final = "a8b4b82daa22f8c641fc43320c1a6ad60e584f8c2817c288ea1e8434a95e94cd"
 
 MACHINES: Final[Mapping[str, MachineSpec]] = {
     "content_part": MachineSpec(
@@ -1219,7 +1219,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("absent",),
                 dest=None,
                 guard=None,
-                effect=None,
+                effect="removed_unseen",
                 rule="R-C7",
                 report=True,
                 role="client",
@@ -1269,7 +1269,7 @@ MACHINES: Final[Mapping[str, MachineSpec]] = {
                 source=("absent", "announced", "detached"),
                 dest=None,
                 guard=None,
-                effect=None,
+                effect="retrieved_unseen",
                 rule="R-C10",
                 report=True,
                 role="client",

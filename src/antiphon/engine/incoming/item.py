@@ -161,6 +161,15 @@ class ConversationItemRules:
             known.uncalled(session, item.item)
 
     @staticmethod
+    def removed_unseen(item: OutputRecord, session: ClientSession, event: m.ConversationItemDeleted) -> None:
+        """A sideband may have asked for it: the item is older than its socket."""
+        session.acknowledgements.answered("conversation.item.delete", event, key=item.id)
+
+    @staticmethod
+    def retrieved_unseen(item: OutputRecord, session: ClientSession, event: m.ConversationItemRetrieved) -> None:
+        session.acknowledgements.answered("conversation.item.retrieve", event, key=item.id)
+
+    @staticmethod
     def retrieved(item: Node | OutputRecord, session: ClientSession, event: m.ConversationItemRetrieved) -> None:
         if not session.acknowledgements.answered("conversation.item.retrieve", event, key=item.id):
             session.report("R-A1", event, "no conversation.item.retrieve of ours is unanswered")
