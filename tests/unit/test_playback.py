@@ -538,6 +538,17 @@ def test_the_state_of_the_machine_survives_a_dump() -> None:
     assert entry_of(restored, "a").state == "playing"
 
 
+def test_audio_of_a_deleted_item_is_gone_for_the_server_and_goes_on_for_the_device() -> None:
+    ledger = PlaybackLedger(live_limit=1, history_limit=1)
+    ledger.received("i", 0, None, bytes(480), PCM16_24K)
+    ledger.deleted("i")
+    again = PlaybackLedger.load(ledger.dump(), live_limit=1, history_limit=1)
+    for each in (ledger, again):
+        entry = each.get("i", 0)
+        assert entry is not None
+        assert (entry.gone, entry.state) == (True, "queued")
+
+
 def test_a_ledger_restored_under_smaller_limits_keeps_the_newest() -> None:
     ledger = make()
     for item_id in "abc":

@@ -543,6 +543,36 @@ class TestTheHistory:
         told = talk.say(m.ConversationItemTruncate(item_id="i", content_index=0, audio_end_ms=400))
         assert sent_types(told) == ["conversation.item.delete", "conversation.item.create"]
 
+    def test_what_was_cut_there_has_no_audio_any_more(self) -> None:
+        """The item that stands in its place is a text of ours, and the server refuses to truncate it."""
+        talk = Dialled()
+        talk.speaks("r", "i", 1000)
+        talk.stops_speaking("r", "i", "one two three four five")
+        talk.done("r")
+        talk.next_session()
+        talk.echo(said("i", "one two three four five", "assistant"))
+        cut = m.ConversationItemTruncate(item_id="i", content_index=0, audio_end_ms=400)
+        talk.say(cut)
+        talk.hear("conversation.item.deleted", item_id="i")
+        assert talk.refused(cut).code == "unsupported_content_type"
+        talk.adds(said("i", "one two", "assistant"))
+        assert talk.refused(cut).code == "unsupported_content_type"
+        talk.client.interrupt(talk.now)
+        assert sent(talk.stopped("i", 300)) == []
+        assert [node.text for node in talk.client.conversation] == ["one two"]
+
+    def test_what_is_about_to_be_deleted_is_cut_in_the_history_alone(self) -> None:
+        talk = Dialled()
+        talk.speaks("r", "i", 1000)
+        talk.stops_speaking("r", "i", "one two three four five")
+        talk.done("r")
+        talk.next_session()
+        talk.echo(said("i", "one two three four five", "assistant"))
+        talk.client.interrupt(talk.now)
+        talk.say(m.ConversationItemDelete(item_id="i"))
+        assert sent(talk.stopped("i", 400)) == []
+        assert [node.text for node in talk.client.conversation] == ["one two"]
+
     def test_the_users_words_are_given_as_text(self) -> None:
         talk = Dialled()
         audio = {"id": "u", "type": "message", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}

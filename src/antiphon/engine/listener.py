@@ -227,7 +227,7 @@ class Listener:
         """Send the server the cut of one part, once; or that the part's item is to be deleted. What the server of now
         never spoke is cut in the history (R-N5)."""
         session, cut = self._session, entry.cut
-        if cut is None or entry.told or not cut.owed:
+        if cut is None or entry.told or entry.gone or not cut.owed:
             return
         node = session.conversation.get(session.name_of(entry.item_id))
         if node is not None and (session.link.state != "open" or node.held_as != "itself"):

@@ -85,6 +85,7 @@ class Entry:
         "cutting",
         "done",
         "format",
+        "gone",
         "item_id",
         "live",
         "played",
@@ -118,6 +119,8 @@ class Entry:
         self.cut: Cut | None = None
         self.told = False
         """Whether the server was sent this cut."""
+        self.gone = False
+        """Whether its item was deleted: the server has no audio any more that could be truncated."""
         self.since: Instant | None = None
         self.base = 0
         """By the clock: sample ``base`` and all that follows it without a gap began to sound at ``since``."""
@@ -178,6 +181,7 @@ class EntryState(Struct, frozen=True):
     cutting: bool
     cut: Cut | None
     told: bool
+    gone: bool
     since: int | None
     base: int
     state: str
@@ -408,6 +412,11 @@ class PlaybackLedger:
         """The entries of an item, by content index. Looks at all entries."""
         return sorted((entry for entry in self if entry.item_id == item_id), key=lambda entry: entry.content_index)
 
+    def deleted(self, item_id: str) -> None:
+        """The server deleted an item. What a device still plays of it is counted, and never truncated (R-B3)."""
+        for entry in self.parts(item_id):
+            entry.gone = True
+
     def heard(self, item_id: str) -> tuple[Heard, ...]:
         """What was heard of each part of an item that spoke, by content index; ``()`` for an unknown item.
 
@@ -521,6 +530,7 @@ def _entry_state(entry: Entry, now: Instant) -> EntryState:
         cutting=entry.cutting,
         cut=entry.cut,
         told=entry.told,
+        gone=entry.gone,
         since=None if entry.since is None else entry.since - now,
         base=entry.base,
         state=entry.state,
@@ -538,6 +548,7 @@ def _entry(state: EntryState, now: Instant) -> Entry:
     entry.cutting = state.cutting
     entry.cut = state.cut
     entry.told = state.told
+    entry.gone = state.gone
     entry.since = None if state.since is None else state.since + now
     entry.base = state.base
     entry.state = state.state

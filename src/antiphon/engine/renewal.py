@@ -347,6 +347,8 @@ class Renewal:
         session.conversation.truncate(node.id, content_index, audio_end_ms, audio_ms)
         if session.link.state != "open" or node.held_as != "text" or node.text == before:
             return
+        if not known.knows_item(session, node.id):
+            return  # it is about to be deleted
         item = item_of(node, session.calls)
         previous = self._place_of(node)
         session.command(m.ConversationItemDelete(item_id=node.id))

@@ -156,6 +156,7 @@ class ConversationItemRules:
         if not session.acknowledgements.answered("conversation.item.delete", event, key=item.id):
             session.report("R-A1", event, "no conversation.item.delete of ours is unanswered")
         session.conversation.delete(item.id)
+        session.playback.deleted(item.id)
         session.approval_requests.pop(item.id, None)
         if isinstance(item, Node) and isinstance(item.item, m.FunctionCallItem):
             known.uncalled(session, item.item)
