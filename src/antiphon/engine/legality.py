@@ -313,13 +313,12 @@ def _truncate(session: ClientSession, event: m.ConversationItemTruncate) -> Prob
         yield _as_error(Refusal("item_truncate_invalid_item_id", {"item_id": event.item_id[:64]}), param="item_id")
         return
     entry = session.playback.get(event.item_id, event.content_index)
+    node = session.conversation.get(event.item_id)
     if entry is not None and entry.gone:  # an item of the same name may have come instead, in text
         yield _as_error(Refusal("unsupported_content_type"), param="item_id", hint="the one that spoke was deleted")
+    elif node is None:
         return
-    node = session.conversation.get(event.item_id)
-    if node is None:
-        return
-    if not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
+    elif not (isinstance(node.item, m.MessageItem) and node.item.role == "assistant"):
         yield _as_error(Refusal("unsupported_content_type"), param="item_id")
     elif session.listener.plays:  # elsewhere no audio passes here, so nothing is known of its length
         if entry is None or not entry.sent:
